@@ -64,6 +64,7 @@ export function instanceRow(index: number): Row {
     port_mapping_json: index === STOPPED ? [] : [binding(index)],
     mcp_health: null,
     mcp_pinned_fingerprint: null,
+    mcp_pin_due_at: null,
     last_observed_at: OBSERVED,
     version: "1.4.2",
     created_at: CREATED,

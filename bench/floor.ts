@@ -15,7 +15,7 @@ const ENVIRONMENT =
 const INSTANCE =
   "id,tool_catalog_id,instance_name_on_toolbox,container_name,docker_image_url,mcp_transport_type,mcp_endpoint_path," +
   "generation,desired_status,status_on_toolbox,instance_error_code,instance_error_message,container_id,image_digest," +
-  "port_mapping_json,mcp_health,mcp_pinned_fingerprint,last_observed_at,version,created_at,updated_at";
+  "port_mapping_json,mcp_health,mcp_pinned_fingerprint,mcp_pin_due_at,last_observed_at,version,created_at,updated_at";
 
 /** DTMA's phase as the status of an instance. */
 const STATUS: Record<string, string> = {
@@ -123,6 +123,7 @@ function join(row: Json, live: Map<string, Json>, now: string): Json {
     unknown_since: null,
     mcp: row.mcp_health,
     mcp_pinned_fingerprint: row.mcp_pinned_fingerprint,
+    mcp_pin_pending: row.mcp_pin_due_at !== null,
     created_at: row.created_at,
     updated_at: row.updated_at,
   };

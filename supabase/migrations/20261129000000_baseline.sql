@@ -664,6 +664,7 @@ create table public.account_tool_instances (
   mcp_health jsonb check (jsonb_typeof(mcp_health) = 'object' and octet_length(mcp_health::text) <= 32768),
   mcp_tools_fingerprint text check (mcp_tools_fingerprint ~ '^[0-9a-f]{64}$'),
   mcp_pinned_fingerprint text check (mcp_pinned_fingerprint ~ '^[0-9a-f]{64}$'),
+  mcp_pin_due_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint instance_name_is_unique_in_its_toolbox unique (account_tool_environment_id, instance_name_on_toolbox),
@@ -671,12 +672,15 @@ create table public.account_tool_instances (
     (status_on_toolbox = 'error') = (instance_error_message is not null)
     and (status_on_toolbox = 'error') = (instance_error_code is not null)
   ),
-  constraint views_have_run_number_and_time check (num_nulls(view_run, view_number, view_applied_at) in (0, 3))
+  constraint views_have_run_number_and_time check (num_nulls(view_run, view_number, view_applied_at) in (0, 3)),
+  constraint a_pin_is_written_once check (num_nonnulls(mcp_pinned_fingerprint, mcp_pin_due_at) < 2)
 )
 -- Reports rewrite rows: room on the page keeps that from touching the indexes.
 with (fillfactor = 70);
 -- The unique constraint above also serves the policy and the cascade from the toolbox.
 create index account_tool_instances_tool_catalog_id_idx on public.account_tool_instances (tool_catalog_id);
+-- For the job that pins what was listed first.
+create index account_tool_instances_mcp_pin_due_at_idx on public.account_tool_instances (mcp_pin_due_at) where mcp_pin_due_at is not null;
 -- For the job that seals: each minute it asks which rows have secrets under certain keys.
 create index account_tool_instances_secret_keys_idx on public.account_tool_instances using gin (private.secret_keys(spec));
 
@@ -816,7 +820,7 @@ grant select (
   id, account_tool_environment_id, tool_catalog_id, instance_name_on_toolbox, container_name, docker_image_url,
   mcp_transport_type, mcp_endpoint_path, version, generation, desired_status, status_on_toolbox, status_changed_at,
   instance_error_code, instance_error_message, container_id, image_digest, port_mapping_json, last_observed_at,
-  mcp_health, mcp_tools_fingerprint, mcp_pinned_fingerprint, created_at, updated_at
+  mcp_health, mcp_tools_fingerprint, mcp_pinned_fingerprint, mcp_pin_due_at, created_at, updated_at
 ) on public.account_tool_instances to authenticated;
 grant select on public.account_tool_instances to service_role;
 revoke all on function
@@ -850,6 +854,7 @@ comment on column public.account_tool_instances.view_applied_at is 'When it was 
 comment on column public.account_tool_instances.mcp_health is 'McpHealth of the DTMA API, with evidence and age; null when it is no MCP server or does not run.';
 comment on column public.account_tool_instances.mcp_tools_fingerprint is 'Fingerprint of the tools the server listed last; kept while it does not run, so that a change is seen.';
 comment on column public.account_tool_instances.mcp_pinned_fingerprint is 'Fingerprint of the tools that the owner accepted: clients that come through the function mcp are held back while the server lists others. Null: its tools are not pinned.';
+comment on column public.account_tool_instances.mcp_pin_due_at is 'Set while the tools that the server lists first are still to be pinned, as its deployment asked: when the job pin_first_tools next asks the agent. Clients get in only while the server lists what the agent heard first.';
 comment on column public.account_tool_instances.created_at is 'When it was asked for.';
 comment on column public.account_tool_instances.updated_at is 'Kept by a trigger.';
 
@@ -2748,10 +2753,11 @@ begin
   end if;
   insert into public.account_tool_instances (
     id, account_tool_environment_id, tool_catalog_id, instance_name_on_toolbox, container_name, spec,
-    desired_status, status_on_toolbox
+    desired_status, status_on_toolbox, mcp_pin_due_at
   ) values (
     (p ->> 'instance_id')::uuid, toolbox_id, (p ->> 'tool_catalog_id')::uuid, p ->> 'name', p ->> 'container_name', p -> 'spec',
-    p ->> 'desired_status', (p ->> 'to_status')::public.account_tool_installation_status_enum
+    p ->> 'desired_status', (p ->> 'to_status')::public.account_tool_installation_status_enum,
+    case when (p ->> 'pin_tools')::boolean then now() end
   );
   return null;
 end;
@@ -3928,7 +3934,7 @@ grant execute on function public.get_mcp_use to service_role;
 create table private.mcp_pinned_tools (
   account_tool_instance_id uuid primary key references public.account_tool_instances (id) on delete cascade,
   -- JSON as text: what a server writes need not be what jsonb takes.
-  definitions text not null check (octet_length(definitions) <= 786432),
+  definitions text check (octet_length(definitions) <= 786432),
   accepted_by uuid not null,
   accepted_at timestamptz not null default now()
 );
@@ -3938,8 +3944,8 @@ revoke all on private.mcp_pinned_tools from public, anon, authenticated, service
 
 comment on table private.mcp_pinned_tools is 'The definitions that account_tool_instances.mcp_pinned_fingerprint stands for. A row is there exactly where that is set.';
 comment on column private.mcp_pinned_tools.account_tool_instance_id is 'The instance.';
-comment on column private.mcp_pinned_tools.definitions is 'A JSON array with name, description, schemas and annotations of each tool.';
-comment on column private.mcp_pinned_tools.accepted_by is 'The owner who accepted them.';
+comment on column private.mcp_pinned_tools.definitions is 'A JSON array with name, description, schemas and annotations of each tool; null where the server listed others before those that it listed first could be read.';
+comment on column private.mcp_pinned_tools.accepted_by is 'The owner who accepted them, or whose deployment asked for those that the server lists first.';
 comment on column private.mcp_pinned_tools.accepted_at is 'When.';
 
 create function public.get_mcp_pin(p jsonb) returns jsonb
@@ -3974,12 +3980,20 @@ as $$
 declare
   owner constant uuid := p ->> 'owner_id';
   wanted constant text := p ->> 'fingerprint';
+  is_first constant boolean := coalesce((p ->> 'is_first')::boolean, false);
   instance public.account_tool_instances;
   accepted timestamptz;
 begin
   perform private.require_keys(p, 'toolbox_id', 'owner_id', 'instance_id');
+  if is_first then
+    perform private.require_keys(p, 'fingerprint');
+  elsif wanted is not null then
+    perform private.require_keys(p, 'definitions');
+  end if;
   select i.* into instance from public.account_tool_instances i
   where i.id = (p ->> 'instance_id')::uuid and i.account_tool_environment_id = (p ->> 'toolbox_id')::uuid
+    -- What the owner did meanwhile counts more than what the deployment asked for.
+    and (i.mcp_pin_due_at is not null or not is_first)
     and exists (select from public.account_tool_environments e where e.id = i.account_tool_environment_id and e.user_id = owner)
   for no key update;
   if instance.id is null then
@@ -3994,8 +4008,8 @@ begin
     set definitions = excluded.definitions, accepted_by = excluded.accepted_by, accepted_at = excluded.accepted_at
     returning t.accepted_at into accepted;
   end if;
-  if wanted is distinct from instance.mcp_pinned_fingerprint then
-    update public.account_tool_instances i set mcp_pinned_fingerprint = wanted where i.id = instance.id;
+  if wanted is distinct from instance.mcp_pinned_fingerprint or instance.mcp_pin_due_at is not null then
+    update public.account_tool_instances i set mcp_pinned_fingerprint = wanted, mcp_pin_due_at = null where i.id = instance.id;
     insert into public.tool_instance_events (
       tool_instance_id, account_tool_environment_id, actor_kind, actor_id, action, from_status, to_status, reason, request_id, generation
     ) values (
@@ -4006,7 +4020,11 @@ begin
         else 'tools_accepted'
       end,
       instance.status_on_toolbox, instance.status_on_toolbox,
-      case when wanted is not null and instance.mcp_pinned_fingerprint is not null then private.text_of_tools_changed(p -> 'change') end,
+      case
+        when is_first and p ->> 'definitions' is null then 'At its first answer, as its deployment asked; it lists others since'
+        when is_first then 'At its first answer, as its deployment asked'
+        when wanted is not null and instance.mcp_pinned_fingerprint is not null then private.text_of_tools_changed(p -> 'change')
+      end,
       p ->> 'request_id', instance.generation
     );
   end if;
@@ -4014,10 +4032,44 @@ begin
 end;
 $$;
 comment on function public.set_mcp_pin is
-  'Accepts the tools of an owner''s MCP server (fingerprint and definitions), or without a fingerprint accepts any; what changes is an event, with the names of change. Answers {outcome}: set with accepted_at; not_found.';
+  'Accepts the tools of an owner''s MCP server (fingerprint and definitions), or without a fingerprint accepts any; what changes is an event, with the names of change. With is_first it pins what the deployment asked for, where that is still due; without definitions if they are not known any more. Answers {outcome}: set with accepted_at; not_found.';
 
-revoke all on function public.get_mcp_pin, public.set_mcp_pin from public, anon, authenticated, service_role;
-grant execute on function public.get_mcp_pin, public.set_mcp_pin to service_role;
+create function public.claim_mcp_pins(p jsonb) returns jsonb
+language sql security definer
+set search_path = ''
+set lock_timeout = '1s'
+as $$
+  with due as (
+    select i.id, e.user_id, jsonb_build_object(
+        'id', e.id, 'status', e.status, 'public_ip_address', e.public_ip_address, 'dtma_port', e.dtma_port,
+        'dtma_certificate_pem', e.dtma_certificate_pem, 'dtma_key_id', e.dtma_key_id,
+        'instances_confirmed_at', e.instances_confirmed_at, 'unresponsive_since', e.unresponsive_since,
+        'dtma_api_version', e.dtma_api_version, 'dtma_last_known_version', e.dtma_last_known_version
+      ) as toolbox
+    from public.account_tool_instances i
+    join public.account_tool_environments e on e.id = i.account_tool_environment_id
+    -- Nobody needs to be asked before an agent has told that it heard tools.
+    where i.mcp_pin_due_at <= clock_timestamp() and i.mcp_tools_fingerprint is not null and i.mcp_transport_type is not null
+      and i.status_on_toolbox = 'running' and e.status = 'active'
+    order by i.mcp_pin_due_at
+    limit 20
+    for no key update of i skip locked
+  ), claimed as (
+    -- Longer than a tick. One that does not tell its tools is asked again then.
+    update public.account_tool_instances i set mcp_pin_due_at = clock_timestamp() + interval '1 minute'
+    from due d where i.id = d.id
+    returning i.id, d.user_id, d.toolbox
+  )
+  select jsonb_build_object('outcome', 'claimed', 'pins', coalesce(
+    jsonb_agg(jsonb_build_object('instance_id', c.id, 'owner_id', c.user_id, 'toolbox', c.toolbox) order by c.id), '[]'
+  ))
+  from claimed c
+$$;
+comment on function public.claim_mcp_pins is
+  'Takes for a minute up to 20 running MCP servers of which the tools that they list first are to be pinned and were heard. Answers {outcome: claimed, pins}, each with instance_id, owner_id, and the toolbox, where its machine is.';
+
+revoke all on function public.get_mcp_pin, public.set_mcp_pin, public.claim_mcp_pins from public, anon, authenticated, service_role;
+grant execute on function public.get_mcp_pin, public.set_mcp_pin, public.claim_mcp_pins to service_role;
 
 -- supabase/schemas/functions/record_heartbeat.sql
 -- One heartbeat. Where it brings no news it is one round trip.
@@ -5576,6 +5628,16 @@ $$;
 comment on function private.open_mcp_access is
   'Whether an instance, or without one the whole toolbox, is open to the holder of a valid token, or to a user or the application (client) that acts for them, by which access and within which limits; an owner needs none.';
 
+create function private.mcp_pin(instance public.account_tool_instances) returns text
+language sql immutable
+set search_path = ''
+as $$
+  -- Which those are, only the agent knows before they are written here.
+  select coalesce(instance.mcp_pinned_fingerprint, case when instance.mcp_pin_due_at is not null then 'first' end)
+$$;
+comment on function private.mcp_pin is
+  'What the agent holds an instance to: the fingerprint of its pinned tools, or first while those that it lists first are to be pinned; null where nothing is pinned.';
+
 create function public.grant_mcp_access(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -5765,7 +5827,7 @@ begin
     'allowed_tools', to_jsonb(access.allowed_tools),
     'read_only', coalesce(access.read_only, false),
     'limits', opened.limits,
-    'pins', case when instance.mcp_pinned_fingerprint is null then '{}' else jsonb_build_object(instance.id, instance.mcp_pinned_fingerprint) end,
+    'pins', case when private.mcp_pin(instance) is null then '{}' else jsonb_build_object(instance.id, private.mcp_pin(instance)) end,
     'instance', jsonb_build_object(
       'id', instance.id, 'status', instance.status_on_toolbox, 'desired', instance.desired_status, 'transport', instance.mcp_transport_type
     ),
@@ -5843,8 +5905,8 @@ begin
     'grants', grants,
     'limits', (select coalesce(jsonb_agg(distinct l), '[]') from jsonb_path_query(limits, '$[*][*]') l),
     'pins', (
-      select coalesce(jsonb_object_agg(i.id, i.mcp_pinned_fingerprint), '{}') from public.account_tool_instances i
-      where i.id in (select (g #>> '{}')::uuid from jsonb_path_query(grants, '$[*].instances[*]') g) and i.mcp_pinned_fingerprint is not null
+      select coalesce(jsonb_object_agg(i.id, private.mcp_pin(i)), '{}') from public.account_tool_instances i
+      where i.id in (select (g #>> '{}')::uuid from jsonb_path_query(grants, '$[*].instances[*]') g) and private.mcp_pin(i) is not null
     ),
     'toolbox', jsonb_build_object(
       'id', toolbox.id, 'status', toolbox.status, 'public_ip_address', toolbox.public_ip_address, 'dtma_port', toolbox.dtma_port,
@@ -5858,7 +5920,7 @@ $$;
 comment on function public.find_mcp_toolbox_access is
   'The same for the URL of a whole toolbox: which of its servers the caller may use, and how. Answers {outcome}: access with who calls, the grants (instances, tools, read_only), the limits of all that opens them, and where the machine is; token_unknown; token_expired; no_access.';
 
-revoke all on function private.shared_mcp_access, private.mcp_limits, private.open_mcp_access from public, anon, authenticated, service_role;
+revoke all on function private.shared_mcp_access, private.mcp_limits, private.open_mcp_access, private.mcp_pin from public, anon, authenticated, service_role;
 revoke all on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.find_mcp_toolbox_access,
   public.revoke_mcp_client, public.list_mcp_servers from public, anon, authenticated, service_role;
 grant execute on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.find_mcp_toolbox_access,

@@ -59,6 +59,7 @@ create table public.account_tool_instances (
   mcp_health jsonb check (jsonb_typeof(mcp_health) = 'object' and octet_length(mcp_health::text) <= 32768),
   mcp_tools_fingerprint text check (mcp_tools_fingerprint ~ '^[0-9a-f]{64}$'),
   mcp_pinned_fingerprint text check (mcp_pinned_fingerprint ~ '^[0-9a-f]{64}$'),
+  mcp_pin_due_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint instance_name_is_unique_in_its_toolbox unique (account_tool_environment_id, instance_name_on_toolbox),
@@ -66,12 +67,15 @@ create table public.account_tool_instances (
     (status_on_toolbox = 'error') = (instance_error_message is not null)
     and (status_on_toolbox = 'error') = (instance_error_code is not null)
   ),
-  constraint views_have_run_number_and_time check (num_nulls(view_run, view_number, view_applied_at) in (0, 3))
+  constraint views_have_run_number_and_time check (num_nulls(view_run, view_number, view_applied_at) in (0, 3)),
+  constraint a_pin_is_written_once check (num_nonnulls(mcp_pinned_fingerprint, mcp_pin_due_at) < 2)
 )
 -- Reports rewrite rows: room on the page keeps that from touching the indexes.
 with (fillfactor = 70);
 -- The unique constraint above also serves the policy and the cascade from the toolbox.
 create index account_tool_instances_tool_catalog_id_idx on public.account_tool_instances (tool_catalog_id);
+-- For the job that pins what was listed first.
+create index account_tool_instances_mcp_pin_due_at_idx on public.account_tool_instances (mcp_pin_due_at) where mcp_pin_due_at is not null;
 -- For the job that seals: each minute it asks which rows have secrets under certain keys.
 create index account_tool_instances_secret_keys_idx on public.account_tool_instances using gin (private.secret_keys(spec));
 
@@ -211,7 +215,7 @@ grant select (
   id, account_tool_environment_id, tool_catalog_id, instance_name_on_toolbox, container_name, docker_image_url,
   mcp_transport_type, mcp_endpoint_path, version, generation, desired_status, status_on_toolbox, status_changed_at,
   instance_error_code, instance_error_message, container_id, image_digest, port_mapping_json, last_observed_at,
-  mcp_health, mcp_tools_fingerprint, mcp_pinned_fingerprint, created_at, updated_at
+  mcp_health, mcp_tools_fingerprint, mcp_pinned_fingerprint, mcp_pin_due_at, created_at, updated_at
 ) on public.account_tool_instances to authenticated;
 grant select on public.account_tool_instances to service_role;
 revoke all on function
@@ -245,5 +249,6 @@ comment on column public.account_tool_instances.view_applied_at is 'When it was 
 comment on column public.account_tool_instances.mcp_health is 'McpHealth of the DTMA API, with evidence and age; null when it is no MCP server or does not run.';
 comment on column public.account_tool_instances.mcp_tools_fingerprint is 'Fingerprint of the tools the server listed last; kept while it does not run, so that a change is seen.';
 comment on column public.account_tool_instances.mcp_pinned_fingerprint is 'Fingerprint of the tools that the owner accepted: clients that come through the function mcp are held back while the server lists others. Null: its tools are not pinned.';
+comment on column public.account_tool_instances.mcp_pin_due_at is 'Set while the tools that the server lists first are still to be pinned, as its deployment asked: when the job pin_first_tools next asks the agent. Clients get in only while the server lists what the agent heard first.';
 comment on column public.account_tool_instances.created_at is 'When it was asked for.';
 comment on column public.account_tool_instances.updated_at is 'Kept by a trigger.';

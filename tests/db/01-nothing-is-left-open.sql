@@ -136,8 +136,8 @@ select set_eq(
      ('begin_rollout(jsonb)'), ('stop_rollout(jsonb)'), ('claim_rollouts(jsonb)'), ('record_rollout(jsonb)'),
      ('create_own_toolbox(jsonb)'), ('update_own_toolbox(jsonb)'), ('delete_own_toolbox(jsonb)'), ('set_agent_toolbox(jsonb)'),
      ('grant_mcp_access(jsonb)'), ('revoke_mcp_access(jsonb)'), ('find_mcp_access(jsonb)'), ('find_mcp_toolbox_access(jsonb)'), ('revoke_mcp_client(jsonb)'), ('list_mcp_servers(jsonb)'),
-     ('get_mcp_pin(jsonb)'), ('set_mcp_pin(jsonb)'),
-     ('get_mcp_use(jsonb)'), ('get_fleet(jsonb)'), ('get_fleet_rollout(jsonb)'), ('set_agent_version(jsonb)'), ('get_catalog(jsonb)'), ('put_catalog_entry(jsonb)'),
+    ('get_mcp_pin(jsonb)'), ('set_mcp_pin(jsonb)'), ('claim_mcp_pins(jsonb)'),
+    ('get_mcp_use(jsonb)'), ('get_fleet(jsonb)'), ('get_fleet_rollout(jsonb)'), ('set_agent_version(jsonb)'), ('get_catalog(jsonb)'), ('put_catalog_entry(jsonb)'),
      ('delete_catalog_entry(jsonb)'), ('list_quotas(jsonb)'), ('set_quota(jsonb)'), ('get_quota(jsonb)') $$,
   'the service role executes the RPCs only');
 -- Tables beside the API: no grant at all, and no policy that would let one through.

@@ -55,7 +55,7 @@ select is(tests.try('owner', 'update account_tool_instances set mcp_pinned_finge
 select is(tests.try(a, format('select %s(''{}'')', f)), '42501', a || ' may not call ' || f)
 from unnest('{owner,anon,nobody}'::text[]) a, unnest('{get_mcp_pin,set_mcp_pin}'::text[]) f;
 select throws_ok($$ select tests.pin('{"fingerprint": "x", "definitions": "[]"}') $$, '23514', null, 'a fingerprint is one');
-select throws_ok(format($$ select tests.pin('{"fingerprint": "%s"}') $$, repeat('a', 64)), '23502', null, 'and stands for definitions');
+select throws_ok(format($$ select tests.pin('{"fingerprint": "%s"}') $$, repeat('a', 64)), '22023', null, 'and stands for definitions');
 select throws_ok(format($$ select tests.pin('{"fingerprint": "%s", "definitions": "%s"}') $$, repeat('a', 64), repeat('x', 800000)), '23514', null, 'of bounded length');
 delete from account_tool_environments where id = 'e0000000-0000-4000-8000-000000000001';
 select is((select count(*) from private.mcp_pinned_tools), 0::bigint, 'they go with their instance');

@@ -171,6 +171,69 @@ Deno.test("one URL has the tools of every server, and an access holds there as a
     assert.deepEqual([stopped.status_on_toolbox, stopped.desired_status], ["stopped", "stopped"]);
   });
 
+  await t.step(
+    "a deployment pins what its server lists first, and without anybody else nothing in its place",
+    async () => {
+      const { owner, db } = world;
+      // It never answers there.
+      await world.stack.control("stop", "clock");
+      const id = await deploy(world, "Pinned at first", { endpointPath: "/nowhere" }, true);
+      const ownUrl = `${world.ready.url}/functions/v1/mcp/${id}`;
+      const caller = { token: owner.token, url: ownUrl };
+      const view = async () => (await owner.tools.get(id)).json.tool_instance;
+      const pin = async () => (await owner.tools.request(`/${world.toolboxId}/tools/${id}/mcp/pin`)).json.pin;
+      const code = async () => {
+        const reply = await ask(caller, initialize());
+        return reply.status === 200 ? "open" : reply.json.error.data.code;
+      };
+      assert.equal((await view()).mcp_pin_pending, true);
+      assert.equal(await code(), "mcp_tools_unknown", "nobody gets in before its first answer");
+      await world.agent.stop("SIGKILL");
+      await world.agent.start();
+      const updated = await owner.tools.update(id, { endpointPath: "/mcp", command: ["--drift"] }, { wait: 30 });
+      assert.equal(updated.status, 200, describe(updated));
+      await eventually("its first answer", async () => await code() === "open" || undefined);
+      assert.equal((await pin()).pending, true, "the agent alone knows yet what it listed first");
+      await alone(caller, "tools/call", { name: "drift", arguments: {} });
+      await alone(caller, "tools/list", {});
+      await eventually("the change is heard", async () => await code() === "mcp_tools_changed" || undefined);
+      await world.agent.stop("SIGKILL");
+      await world.agent.start();
+      await eventually("held back by an agent that was started anew", async () => {
+        const found = await code();
+        assert.notEqual(found, "open");
+        return found === "mcp_tools_changed" || undefined;
+      });
+      assert.match((await pin()).problem, /lists other tools than those that it listed first/);
+      await world.stack.control("start", "clock");
+      const pinned = await eventually("the clock pins", async () => {
+        const { mcp_pinned_fingerprint: pinned } = await view();
+        return pinned ?? undefined;
+      }, { ms: 30_000 });
+      const seen = await pin();
+      assert.notEqual(pinned, seen.current_fingerprint, "not those that came second");
+      assert.deepEqual([seen.pending, seen.accepted.tool_count, seen.added.length], [false, null, 5]);
+      assert.equal(await code(), "mcp_tools_changed");
+      // Started anew it lists again what it listed first.
+      assert.equal((await owner.tools.restart(id, { wait: 30 })).status, 200);
+      await eventually("it lists the first ones again", async () => await code() === "open" || undefined);
+      const told = await db.rows(
+        "select action, actor_kind, reason from public.tool_instance_events where tool_instance_id = :'id' and action ~ '^tools_p'",
+        { id },
+      );
+      const reason = "At its first answer, as its deployment asked; it lists others since";
+      assert.deepEqual(told, [{ action: "tools_pinned", actor_kind: "user", reason }]);
+
+      const other = await deploy(world, "Pinned at once", { transport: "stdio", command: ["--stdio"] }, true);
+      const quick = await eventually("the clock pins", async () => {
+        const { json } = await owner.tools.request(`/${world.toolboxId}/tools/${other}/mcp/pin`);
+        return json.pin.accepted ?? undefined;
+      }, { ms: 30_000 });
+      assert.equal(quick.tool_count, 4);
+      for (const each of [id, other]) assert.equal((await owner.tools.remove(each, { wait: 30 })).status, 200);
+    },
+  );
+
   // Tools that are pinned, on a server whose tools become others when its tool `drift` is called.
   for (const kind of ["http", "stdio"]) {
     const command = kind === "stdio" ? ["--stdio", "--drift"] : ["--drift"];
@@ -286,8 +349,8 @@ Deno.test("one URL has the tools of every server, and an access holds there as a
   }
 });
 
-async function deploy(world: World, name: string, override: ConfigOverride): Promise<string> {
-  const reply = await world.owner.tools.deploy(name, override, { wait: 30 });
+async function deploy(world: World, name: string, override: ConfigOverride, pinTools = false): Promise<string> {
+  const reply = await world.owner.tools.deploy(name, override, { wait: 30, pinTools });
   assert.equal(reply.status, 201, describe(reply));
   return reply.json.tool_instance.id;
 }

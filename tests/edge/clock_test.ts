@@ -18,6 +18,7 @@ Deno.test("the clock presents a secret key of the project, and nobody else runs 
     get_secrets_to_seal: () => json({ outcome: "found", specs: [], webhooks: [] }),
     claim_alert_messages: () => json({ outcome: "claimed", messages: [] }),
     claim_rollouts: () => json({ outcome: "claimed", rollouts: [] }),
+    claim_mcp_pins: () => json({ outcome: "claimed", pins: [] }),
   };
   const database = new Upstream((_request, url) => rpc[url.pathname.replace("/rest/v1/rpc/", "")]());
   const worker = await Worker.start("supabase/functions/clock/index.ts", environment(database.port));
@@ -46,7 +47,7 @@ Deno.test("the clock presents a secret key of the project, and nobody else runs 
   }
   assert.deepEqual(database.asked, []);
 
-  // Six are done here, with functions of their own; nothing is due for them.
+  // Seven are done here, with functions of their own; nothing is due for them.
   const jobs = [
     "mark_silent_toolboxes",
     "end_expired_leases",
@@ -57,6 +58,7 @@ Deno.test("the clock presents a secret key of the project, and nobody else runs 
   ]
     .concat([
       "advance_rollouts",
+      "pin_first_tools",
       "advance_provisioning",
       "sweep_droplets",
       "delete_old_events",
@@ -69,6 +71,7 @@ Deno.test("the clock presents a secret key of the project, and nobody else runs 
     "seal_secrets",
     "deliver_alerts",
     "advance_rollouts",
+    "pin_first_tools",
     "advance_provisioning",
     "sweep_droplets",
   ];

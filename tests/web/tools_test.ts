@@ -25,11 +25,13 @@ Deno.test("from the catalog to a tool that is used, changed, closed and deleted"
   const { page } = person;
   await person.signIn(demo.email, demo.password, "/marketplace");
 
-  await t.step("two clicks from the catalog to a tool that runs", async () => {
+  await web.stack.control("stop", "clock");
+  await t.step("two clicks from the catalog to a tool that runs, and a third to pin its tools", async () => {
     await page.getByRole("searchbox", { name: "Search the catalog" }).fill("harmless toolbox");
     await page.waitForURL(/q=harmless/);
     await page.getByRole("link", { name: `Deploy ${SAMPLE}` }).click();
     await says(person, "only through your URL");
+    await page.getByLabel("Pin its tools").check();
     await page.getByRole("button", { name: "Deploy to local" }).click();
     await page.getByRole("list", { name: "What is under way" }).waitFor();
     await picture(page, "tool-deploying");
@@ -60,7 +62,8 @@ Deno.test("from the catalog to a tool that is used, changed, closed and deleted"
   });
 
   await t.step("pinned tools that change hold clients back, until the difference was seen and accepted", async () => {
-    await page.getByRole("button", { name: "Pin these tools" }).click();
+    await says(person, "Its tools will be pinned at its first answer");
+    await web.stack.control("start", "clock");
     await says(person, /^Pinned: 4 tools/);
     const owner = await signIn(web.stack.ready, demo.email, demo.password);
     const id = new URL(tool).pathname.split("/").at(-1)!;
@@ -72,6 +75,10 @@ Deno.test("from the catalog to a tool that is used, changed, closed and deleted"
     await picture(page, "tool-held");
     await isClean(page);
     await panel.getByRole("button", { name: "Accept these tools" }).click();
+    await says(person, /^Pinned: 5 tools/);
+    await page.getByRole("button", { name: "Unpin" }).click();
+    await says(person, /^Not pinned/);
+    await page.getByRole("button", { name: "Pin these tools" }).click();
     await says(person, /^Pinned: 5 tools/);
     await page.getByRole("button", { name: "Unpin" }).click();
     await says(person, /^Not pinned/);

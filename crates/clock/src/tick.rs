@@ -16,6 +16,7 @@ use toolbox_api::error::{ApiError, ErrorCode};
 use toolbox_edge::config::ConfigError;
 use toolbox_edge::{Reply, RequestContext, reply};
 use toolbox_http::{LocalFuture, within};
+use toolbox_instances::mcp_pin::FirstTools;
 use toolbox_instances::reach::HttpsAgents;
 use toolbox_instances::receipts::seal_due;
 use toolbox_instances::rollouts::{ASK_LIMIT, LOOK_LIMIT, Rollouts};
@@ -57,6 +58,10 @@ const JOBS: &[Job] = &[
         run: advance_rollouts,
     },
     Job {
+        name: "pin_first_tools",
+        run: pin_first_tools,
+    },
+    Job {
         name: "advance_provisioning",
         run: advance_provisioning,
     },
@@ -85,8 +90,8 @@ const JOBS: &[Job] = &[
 /// Longest that a tick takes. Its caller waits a minute. A job that has not ended by then is cut off, which is to it as if its worker
 /// died: another goes on when the lease of what it had taken ends.
 pub(crate) const TICK_LIMIT: Duration = Duration::from_secs(50);
-/// Longest that one job of the database may take. Those that send alerts, go on with rollouts, seal receipts, seal secrets, provision
-/// and sweep have bounds of their own: 13 s, 34 s, 8 s, 8 s, 40 s and 30 s, and what they write may take longer than usual.
+/// Longest that one job of the database may take. Those that send alerts, go on with rollouts, pin tools, seal receipts, seal secrets,
+/// provision and sweep have bounds of their own: 13 s, 34 s, 34 s, 8 s, 8 s, 40 s and 30 s, and what they write may take longer than usual.
 const JOB_LIMIT: Duration = Duration::from_secs(4);
 
 /// Toolboxes that one tick takes steps of, at the same time.
@@ -203,6 +208,31 @@ fn advance_rollouts<'a>(
             log: &|what, error| cx.state.log(&cx.request_id, what, error),
         };
         Ok(rollouts.advance_due().await?)
+    })
+}
+
+/// Pins the tools that MCP servers listed first, where their deployments asked for it.
+fn pin_first_tools<'a>(
+    cx: &'a RequestContext,
+    name: &'static str,
+) -> LocalFuture<'a, Result<u32, ApiError>> {
+    Box::pin(async move {
+        let secrets = cx.state.config.agents.as_ref()?;
+        let first = FirstTools {
+            supabase: &cx.state.supabase,
+            agents: HttpsAgents {
+                transport: Arc::clone(&cx.state.transport),
+                deadline: cx.state.config.upstream_timeout,
+                root_secret: secrets.root_secret.clone(),
+                previous_root_secret: secrets.previous_root_secret.clone(),
+            },
+            request_id: Arc::clone(&cx.request_id),
+            log: &|what, error| {
+                let what = format!("{name}: {what}");
+                cx.state.log(&cx.request_id, &what, error);
+            },
+        };
+        first.pin_due().await
     })
 }
 

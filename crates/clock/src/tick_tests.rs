@@ -54,6 +54,7 @@ fn world() -> Scripted {
     world
         .on("claim_alert_messages", &json!({"messages": []}))
         .on("claim_rollouts", &json!({"rollouts": []}))
+        .on("claim_mcp_pins", &json!({"pins": []}))
         .on("get_secrets_to_seal", &nothing_to_seal())
         .on("get_unsealed_operations", &json!({"chains": []}));
     world
@@ -89,6 +90,7 @@ fn every_job_is_run_once_and_told_with_its_count() {
             {"job": "settle_alerts", "outcome": "done", "count": 3},
             {"job": "deliver_alerts", "outcome": "done", "count": 0},
             {"job": "advance_rollouts", "outcome": "done", "count": 0},
+            {"job": "pin_first_tools", "outcome": "done", "count": 0},
             {"job": "advance_provisioning", "outcome": "done", "count": 0},
             {"job": "sweep_droplets", "outcome": "done", "count": 0},
             {"job": "delete_old_events", "outcome": "done", "count": 4},
@@ -122,6 +124,7 @@ fn a_job_that_fails_is_told_with_its_code_and_the_others_run() {
         .on_raw("get_secrets_to_seal", Err(timed_out()))
         .on_raw("claim_alert_messages", refused.clone())
         .on_raw("claim_rollouts", Err(timed_out()))
+        .on_raw("claim_mcp_pins", Err(timed_out()))
         .on_raw("run_job", Err(timed_out()))
         .on_raw("run_job", refused)
         .on("run_job", &json!({"outcome": "else"}))
@@ -129,7 +132,7 @@ fn a_job_that_fails_is_told_with_its_code_and_the_others_run() {
     let seen = ask_with(&world, &[("apikey", SECRET)]);
     assert_eq!(seen.status, 200, "{}", seen.text);
     assert_eq!(
-        outcomes(&seen)[..10],
+        outcomes(&seen)[..11],
         [
             ("mark_silent_toolboxes", "failed", Some("database_timeout")),
             ("end_expired_leases", "failed", Some("not_configured")),
@@ -138,12 +141,13 @@ fn a_job_that_fails_is_told_with_its_code_and_the_others_run() {
             ("settle_alerts", "failed", Some("database_bad_response")),
             ("deliver_alerts", "failed", Some("not_configured")),
             ("advance_rollouts", "failed", Some("database_timeout")),
+            ("pin_first_tools", "failed", Some("database_timeout")),
             ("advance_provisioning", "done", None),
             ("sweep_droplets", "done", None),
             ("delete_old_events", "done", None),
         ]
     );
-    assert_eq!(seen.body["jobs"][9]["count"], 3);
+    assert_eq!(seen.body["jobs"][10]["count"], 3);
     assert!(!seen.text.contains("SECRET"));
     let log = world.host().log();
     assert!(log.contains("settle_alerts") && log.contains("database_timeout"));
@@ -165,7 +169,7 @@ fn jobs_that_take_all_their_time_leave_the_others_theirs() {
     assert_eq!(failed, 2);
     let limits = world.transport.sent();
     let limits: Vec<_> = limits.iter().map(|c| c.deadline.as_secs()).collect();
-    assert_eq!(limits, [4, 4, 4, 4, 4, 4, 2, 4, 4, 4, 4]);
+    assert_eq!(limits, [4, 4, 4, 4, 4, 4, 2, 4, 4, 4, 4, 4]);
 }
 
 #[test]
@@ -174,6 +178,7 @@ fn alerts_that_cannot_be_sent_as_configured_are_told_of_and_stay() {
     world
         .on("run_job", &done(0))
         .on("claim_rollouts", &json!({"rollouts": []}))
+        .on("claim_mcp_pins", &json!({"pins": []}))
         .on("get_secrets_to_seal", &nothing_to_seal())
         .on("get_unsealed_operations", &json!({"chains": []}));
     let seen = ask_with(&world, &[("apikey", SECRET)]);
@@ -231,6 +236,7 @@ fn secrets_in_plain_text_and_under_the_previous_key_are_sealed_with_the_current_
         .on("get_unsealed_operations", &json!({"chains": []}))
         .on("claim_alert_messages", &json!({"messages": []}))
         .on("claim_rollouts", &json!({"rollouts": []}))
+        .on("claim_mcp_pins", &json!({"pins": []}))
         .on("get_secrets_to_seal", &due)
         .on(
             "put_sealed_secrets",
@@ -296,7 +302,8 @@ fn any_secret_key_opens_it_in_either_header() {
         .on("get_unsealed_operations", &json!({"chains": []}))
         .on("get_secrets_to_seal", &nothing_to_seal())
         .on("claim_alert_messages", &json!({"messages": []}))
-        .on("claim_rollouts", &json!({"rollouts": []}));
+        .on("claim_rollouts", &json!({"rollouts": []}))
+        .on("claim_mcp_pins", &json!({"pins": []}));
     for key in ["sb_secret_x", "sb_secret_y", "legacy.service.role"] {
         let bearer = format!("Bearer {key}");
         for header in [("apikey", key), ("authorization", bearer.as_str())] {
@@ -371,6 +378,7 @@ fn shop() -> Scripted {
         .on("run_job", &done(0))
         .on("claim_alert_messages", &json!({"messages": []}))
         .on("claim_rollouts", &json!({"rollouts": []}))
+        .on("claim_mcp_pins", &json!({"pins": []}))
         .on("get_unsealed_operations", &json!({"chains": []}))
         .on("get_secrets_to_seal", &nothing_to_seal())
         .on("lease_toolboxes", &json!({"toolboxes": []}))
@@ -405,7 +413,7 @@ fn a_step_of_a_toolbox_that_is_due_is_taken() {
     ask_with(&world, &[("apikey", SECRET)]);
     let seen = ask_with(&world, &[("apikey", SECRET)]);
     assert_eq!(
-        seen.body["jobs"][7],
+        seen.body["jobs"][8],
         json!({"job": "advance_provisioning", "outcome": "done", "count": 1})
     );
     let removed = world.asked("remove_toolbox");
@@ -434,7 +442,7 @@ fn a_sweep_that_is_due_tells_of_what_it_finds_and_never_of_the_token() {
     ask_with(&world, &[("apikey", SECRET)]);
     let seen = ask_with(&world, &[("apikey", SECRET)]);
     assert_eq!(
-        seen.body["jobs"][8],
+        seen.body["jobs"][9],
         json!({"job": "sweep_droplets", "outcome": "done", "count": 2})
     );
     let log = world.host().log();
@@ -452,12 +460,13 @@ fn a_shop_that_is_set_up_by_half_is_a_failure() {
         .on("run_job", &done(0))
         .on("claim_alert_messages", &json!({"messages": []}))
         .on("claim_rollouts", &json!({"rollouts": []}))
+        .on("claim_mcp_pins", &json!({"pins": []}))
         .on("get_unsealed_operations", &json!({"chains": []}))
         .on("get_secrets_to_seal", &nothing_to_seal())
         .on("begin_rare_job", &json!({"outcome": "not_due"}));
     let seen = ask_with(&world, &[("apikey", SECRET)]);
     assert_eq!(
-        outcomes(&seen)[7],
+        outcomes(&seen)[8],
         ("advance_provisioning", "failed", Some("not_configured"))
     );
 }
@@ -475,6 +484,7 @@ fn operations_that_ended_get_receipts_that_follow_the_last_one() {
         .on("claim_alert_messages", &json!({"messages": []}))
         .on("get_secrets_to_seal", &nothing_to_seal())
         .on("claim_rollouts", &json!({"rollouts": []}))
+        .on("claim_mcp_pins", &json!({"pins": []}))
         .on("get_unsealed_operations", &chains)
         .on("seal_operations", &json!({"outcome": "sealed", "count": 1}));
     let seen = ask_with(&world, &[("apikey", SECRET)]);
@@ -519,6 +529,7 @@ fn a_rollout_asks_the_machines_of_its_wave_and_goes_on_where_one_is_down() {
         .on("get_secrets_to_seal", &nothing_to_seal())
         .on("get_unsealed_operations", &json!({"chains": []}))
         .on("claim_rollouts", &claimed)
+        .on("claim_mcp_pins", &json!({"pins": []}))
         .on("record_rollout", &json!({"outcome": "recorded"}))
         .on(
             "record_toolbox_event",
@@ -621,6 +632,7 @@ fn a_call_of_a_rollout_that_may_have_arrived_is_looked_after() {
             .on("get_secrets_to_seal", &nothing_to_seal())
             .on("get_unsealed_operations", &json!({"chains": []}))
             .on("claim_rollouts", &claimed)
+            .on("claim_mcp_pins", &json!({"pins": []}))
             .on("record_rollout", &json!({"outcome": "recorded"}))
             .on(
                 "record_toolbox_event",
@@ -639,6 +651,70 @@ fn a_call_of_a_rollout_that_may_have_arrived_is_looked_after() {
             (&json!(code), &json!(state))
         );
     }
+}
+
+#[test]
+fn what_a_server_listed_first_is_pinned_and_nothing_else_in_its_place() {
+    let world = with(&[]);
+    let toolbox = json!({"id": TOOLBOX, "status": "active", "public_ip_address": "127.0.0.1", "dtma_port": 30000,
+        "dtma_certificate_pem": null, "dtma_key_id": null, "instances_confirmed_at": null, "unresponsive_since": null,
+        "dtma_api_version": 2, "dtma_last_known_version": "1.0.0"});
+    let id = |n: u8| format!("22222222-2222-4222-8222-22222222222{n}");
+    let due = |n: u8| json!({"instance_id": id(n), "owner_id": TOOLBOX, "toolbox": toolbox});
+    world
+        .on("run_job", &done(0))
+        .on("claim_alert_messages", &json!({"messages": []}))
+        .on("get_secrets_to_seal", &nothing_to_seal())
+        .on("get_unsealed_operations", &json!({"chains": []}))
+        .on("claim_rollouts", &json!({"rollouts": []}))
+        .on(
+            "claim_mcp_pins",
+            &json!({"pins": [due(1), due(2), due(3), due(4)]}),
+        )
+        .on(
+            "set_mcp_pin",
+            &json!({"outcome": "set", "accepted_at": "now"}),
+        )
+        .on(
+            "set_mcp_pin",
+            &json!({"outcome": "set", "accepted_at": "now"}),
+        );
+    world.transport.on(move |request| {
+        let path = request.url.strip_prefix("http://127.0.0.1:30000")?;
+        let tools = |first: Value| {
+            let listed =
+                json!({"fingerprint": "aa", "first_fingerprint": first, "tools": [{"name": "a"}]});
+            Ok(Response::new(200, listed.to_string().into_bytes()))
+        };
+        Some(match path.split('/').rev().nth(1)? {
+            // It lists the same as ever; others since; is of an agent that does not know; and does not answer.
+            one if one == id(1) => tools(json!("aa")),
+            one if one == id(2) => tools(json!("bb")),
+            one if one == id(3) => tools(Value::Null),
+            _ => Err(timed_out()),
+        })
+    });
+    let seen = ask_with(&world, &[("apikey", SECRET)]);
+    assert_eq!(
+        seen.body["jobs"][7],
+        json!({"job": "pin_first_tools", "outcome": "done", "count": 2})
+    );
+    let set = world.asked("set_mcp_pin");
+    let written: Vec<_> = set
+        .iter()
+        .map(|p| (&p["instance_id"], &p["fingerprint"], &p["definitions"]))
+        .collect();
+    let list = json!(r#"[{"name":"a"}]"#);
+    assert_eq!(
+        written,
+        [
+            (&json!(id(1)), &json!("aa"), &list),
+            (&json!(id(2)), &json!("bb"), &Value::Null)
+        ]
+    );
+    assert!(set.iter().all(|p| p["is_first"] == true));
+    let log = world.host().log();
+    assert!(log.contains(&id(3)) && log.contains(&id(4)) && !log.contains(&id(1)));
 }
 
 #[test]

@@ -137,6 +137,9 @@ pub struct InvokeRequest {
         deserialize_with = "objects::optional"
     )]
     pub base_config_override_json: Option<ConfigOverride>,
+    /// Pin the tools that its MCP server lists first, for `deploy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin_tools: Option<bool>,
 }
 
 /// Body of a deploy.
@@ -152,6 +155,10 @@ pub struct DeployToolRequest {
     /// What differs from the catalog entry.
     #[serde(default, deserialize_with = "objects::required")]
     pub base_config_override_json: ConfigOverride,
+    /// Pin the tools that its MCP server lists first: whoever comes by a public URL gets in when they were heard, and is held back
+    /// while it lists others, until the owner accepts them.
+    #[serde(default)]
+    pub pin_tools: bool,
 }
 
 /// Body of `PATCH /{toolboxId}/tools/{instance}`; what is absent stays as it is.
@@ -260,6 +267,8 @@ pub struct ToolInstanceView {
     /// Fingerprint of the tools that its owner accepted; none while they are not pinned. Clients that come by a public URL are
     /// held back while `mcp.tools_fingerprint` is another.
     pub mcp_pinned_fingerprint: Option<String>,
+    /// The tools that it lists first will be pinned; until it has listed some, no client is let in.
+    pub mcp_pin_pending: bool,
     /// When the row was made.
     pub created_at: String,
     /// When the row last changed.

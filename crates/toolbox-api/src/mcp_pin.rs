@@ -19,12 +19,19 @@ pub const FIELDS: [&str; 5] = [
 /// Most bytes of all definitions of a server whose tools can be pinned, as JSON.
 pub const MAX_DEFINITIONS: usize = 512 * 1024;
 
+/// What an agent is told instead of a fingerprint where the tools that a server lists first are to be pinned: the agent itself
+/// knows which those were. An agent of before takes it for tools that the server does not list.
+pub const FIRST: &str = "first";
+
 /// The tools that a server lists now. Answer of the agent's `GET /tools/{id}/mcp-tools`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct McpTools {
     /// SHA-256 over their definitions, 64 hexadecimal digits.
     pub fingerprint: String,
+    /// The same of those that the agent heard first of all; none where it does not know any more.
+    #[serde(default)]
+    pub first_fingerprint: Option<String>,
     /// Their definitions.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
     pub tools: Vec<Definition>,
@@ -38,8 +45,10 @@ pub struct McpPin {
     pub accepted: Option<McpAccepted>,
     /// Fingerprint of the tools that the server lists now: what `PUT` takes. None where it could not be asked.
     pub current_fingerprint: Option<String>,
-    /// Why it could not be asked, in words.
+    /// Why it could not be asked, or what the difference does not tell, in words.
     pub problem: Option<String>,
+    /// The tools that it lists first will be pinned, as its deployment asked. Until then no client is let in.
+    pub pending: bool,
     /// Definitions that are new since.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
     pub added: Vec<Definition>,
@@ -56,8 +65,8 @@ pub struct McpPin {
 pub struct McpAccepted {
     /// Their fingerprint.
     pub fingerprint: String,
-    /// How many they are.
-    pub tool_count: usize,
+    /// How many they are. None where the server listed others before they could be read: then `added` has all that it lists now.
+    pub tool_count: Option<usize>,
     /// When they were accepted.
     pub accepted_at: String,
 }

@@ -68,6 +68,7 @@ pub(crate) struct NewInstance<'a> {
     pub(crate) catalog_id: CatalogToolId,
     pub(crate) spec: &'a ToolSpec,
     pub(crate) max_instances: u32,
+    pub(crate) pin_tools: bool,
 }
 
 /// A changed spec and the generation it was made from.
@@ -108,6 +109,7 @@ impl Intent<'_> {
             container_name: None,
             tool_catalog_id: None,
             max_instances: None,
+            pin_tools: false,
         }
     }
 
@@ -156,6 +158,7 @@ pub(crate) async fn new_instance(
     p.container_name = Some(new.container_name);
     p.tool_catalog_id = Some(new.catalog_id);
     p.max_instances = Some(new.max_instances);
+    p.pin_tools = new.pin_tools;
     match intent.instances.database.begin(&p).await? {
         Begun::Started {
             operation,

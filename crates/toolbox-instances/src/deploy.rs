@@ -3,6 +3,7 @@
 use futures_util::future::join;
 use toolbox_api::edge::{Action, ConfigOverride};
 use toolbox_api::error::{ApiError, ErrorCode};
+use toolbox_api::problem::FieldError;
 use toolbox_clients::supabase::Select;
 use toolbox_domain::ids::{CatalogToolId, ToolInstanceId, ToolboxId};
 use toolbox_domain::lifecycle::{Desired, Request};
@@ -23,6 +24,8 @@ pub struct NewTool {
     pub config: ConfigOverride,
     /// How many instances the toolbox may hold, with this one.
     pub max_instances: u32,
+    /// Pin the tools that its MCP server lists first.
+    pub pin_tools: bool,
 }
 
 impl Instances {
@@ -52,6 +55,15 @@ impl Instances {
         begin::check_toolbox(&toolbox)?;
         let agent = self.agents.connect(&toolbox, &request.id)?;
         let spec = spec::of_new(&catalog, &tool.config)?;
+        if tool.pin_tools && spec.transport.is_none() {
+            return Err(ApiError::validation(vec![FieldError {
+                field: "pinTools".to_owned(),
+                code: "not_mcp".to_owned(),
+                message:
+                    "Only an MCP server has tools to pin: name its transport, or leave pinTools out"
+                        .to_owned(),
+            }]));
+        }
 
         let random = uuid::Builder::from_random_bytes(self.host.random_bytes());
         let id = ToolInstanceId::new(random.into_uuid());
@@ -63,6 +75,7 @@ impl Instances {
             catalog_id: tool.catalog_id,
             spec: &spec,
             max_instances: tool.max_instances,
+            pin_tools: tool.pin_tools,
         };
         let accepted = begin::new_instance(&intent, &new).await?;
         intent.carry_out(accepted, agent).await

@@ -37,7 +37,7 @@ pub mod last_resort;
 mod list;
 pub mod logs;
 mod mcp;
-mod mcp_pin;
+pub mod mcp_pin;
 mod observation;
 pub mod reach;
 pub mod receipts;

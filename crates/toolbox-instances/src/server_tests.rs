@@ -165,6 +165,7 @@ fn a_use_case_moves_between_threads() {
             name: DisplayName::parse("another").unwrap(),
             config: wanted,
             max_instances: 100,
+            pin_tools: false,
         };
         let deploy = instances.deploy(&request, toolbox(), &tool).await;
         let access = instances.mcp_access(&request, toolbox(), &target()).await;

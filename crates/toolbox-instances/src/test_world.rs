@@ -295,6 +295,7 @@ impl World {
             name: DisplayName::parse("Context7 MCP Server-1750278276605").unwrap(),
             config: serde_json::from_value(wanted.clone()).unwrap(),
             max_instances: 100,
+            pin_tools: false,
         };
         run(self.instances.deploy(request, toolbox(), &tool)).into()
     }

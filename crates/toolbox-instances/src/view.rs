@@ -145,6 +145,7 @@ fn of_row(
         unknown_since: None,
         mcp: row.mcp_health,
         mcp_pinned_fingerprint: row.mcp_pinned_fingerprint,
+        mcp_pin_pending: row.mcp_pin_due_at.is_some(),
         created_at: row.created_at,
         updated_at: row.updated_at,
     }

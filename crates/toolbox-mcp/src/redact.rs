@@ -83,6 +83,8 @@ impl Redactor {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -95,5 +97,17 @@ mod tests {
         let long = redactor.clean(&"ä".repeat(400));
         assert!(long.len() <= MAX_SHOWN + 3 && long.ends_with('…'));
         assert!(!format!("{redactor:?}").contains("abc"));
+    }
+
+    #[test]
+    fn secrets_go_from_every_part_of_a_value_the_names_of_fields_too() {
+        let redactor = Redactor::new(["abcdef"]);
+        let mut value =
+            json!({"x-abcdef": [{"abcdef": "is abcdef"}, 1, null], "plain": {"deep": "abcdef"}});
+        redactor.hide_in(&mut value);
+        assert_eq!(
+            value,
+            json!({"x-[secret]": [{"[secret]": "is [secret]"}, 1, null], "plain": {"deep": "[secret]"}})
+        );
     }
 }

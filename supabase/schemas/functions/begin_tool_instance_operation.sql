@@ -54,10 +54,11 @@ begin
   end if;
   insert into public.account_tool_instances (
     id, account_tool_environment_id, tool_catalog_id, instance_name_on_toolbox, container_name, spec,
-    desired_status, status_on_toolbox
+    desired_status, status_on_toolbox, mcp_pin_due_at
   ) values (
     (p ->> 'instance_id')::uuid, toolbox_id, (p ->> 'tool_catalog_id')::uuid, p ->> 'name', p ->> 'container_name', p -> 'spec',
-    p ->> 'desired_status', (p ->> 'to_status')::public.account_tool_installation_status_enum
+    p ->> 'desired_status', (p ->> 'to_status')::public.account_tool_installation_status_enum,
+    case when (p ->> 'pin_tools')::boolean then now() end
   );
   return null;
 end;

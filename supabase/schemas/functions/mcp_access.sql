@@ -81,6 +81,16 @@ $$;
 comment on function private.open_mcp_access is
   'Whether an instance, or without one the whole toolbox, is open to the holder of a valid token, or to a user or the application (client) that acts for them, by which access and within which limits; an owner needs none.';
 
+create function private.mcp_pin(instance public.account_tool_instances) returns text
+language sql immutable
+set search_path = ''
+as $$
+  -- Which those are, only the agent knows before they are written here.
+  select coalesce(instance.mcp_pinned_fingerprint, case when instance.mcp_pin_due_at is not null then 'first' end)
+$$;
+comment on function private.mcp_pin is
+  'What the agent holds an instance to: the fingerprint of its pinned tools, or first while those that it lists first are to be pinned; null where nothing is pinned.';
+
 create function public.grant_mcp_access(p jsonb) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -270,7 +280,7 @@ begin
     'allowed_tools', to_jsonb(access.allowed_tools),
     'read_only', coalesce(access.read_only, false),
     'limits', opened.limits,
-    'pins', case when instance.mcp_pinned_fingerprint is null then '{}' else jsonb_build_object(instance.id, instance.mcp_pinned_fingerprint) end,
+    'pins', case when private.mcp_pin(instance) is null then '{}' else jsonb_build_object(instance.id, private.mcp_pin(instance)) end,
     'instance', jsonb_build_object(
       'id', instance.id, 'status', instance.status_on_toolbox, 'desired', instance.desired_status, 'transport', instance.mcp_transport_type
     ),
@@ -348,8 +358,8 @@ begin
     'grants', grants,
     'limits', (select coalesce(jsonb_agg(distinct l), '[]') from jsonb_path_query(limits, '$[*][*]') l),
     'pins', (
-      select coalesce(jsonb_object_agg(i.id, i.mcp_pinned_fingerprint), '{}') from public.account_tool_instances i
-      where i.id in (select (g #>> '{}')::uuid from jsonb_path_query(grants, '$[*].instances[*]') g) and i.mcp_pinned_fingerprint is not null
+      select coalesce(jsonb_object_agg(i.id, private.mcp_pin(i)), '{}') from public.account_tool_instances i
+      where i.id in (select (g #>> '{}')::uuid from jsonb_path_query(grants, '$[*].instances[*]') g) and private.mcp_pin(i) is not null
     ),
     'toolbox', jsonb_build_object(
       'id', toolbox.id, 'status', toolbox.status, 'public_ip_address', toolbox.public_ip_address, 'dtma_port', toolbox.dtma_port,
@@ -363,7 +373,7 @@ $$;
 comment on function public.find_mcp_toolbox_access is
   'The same for the URL of a whole toolbox: which of its servers the caller may use, and how. Answers {outcome}: access with who calls, the grants (instances, tools, read_only), the limits of all that opens them, and where the machine is; token_unknown; token_expired; no_access.';
 
-revoke all on function private.shared_mcp_access, private.mcp_limits, private.open_mcp_access from public, anon, authenticated, service_role;
+revoke all on function private.shared_mcp_access, private.mcp_limits, private.open_mcp_access, private.mcp_pin from public, anon, authenticated, service_role;
 revoke all on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.find_mcp_toolbox_access,
   public.revoke_mcp_client, public.list_mcp_servers from public, anon, authenticated, service_role;
 grant execute on function public.grant_mcp_access, public.revoke_mcp_access, public.find_mcp_access, public.find_mcp_toolbox_access,

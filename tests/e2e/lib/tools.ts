@@ -78,12 +78,13 @@ export class ToolsApi {
   deploy(
     name: string,
     override: ConfigOverride = {},
-    options: MutationOptions & { catalogId?: string } = {},
+    options: MutationOptions & { catalogId?: string; pinTools?: boolean } = {},
   ): Promise<Reply> {
     const json = {
       toolCatalogId: options.catalogId ?? SAMPLE_CATALOG_ID,
       instanceNameOnToolbox: name,
       baseConfigOverrideJson: override,
+      ...(options.pinTools && { pinTools: true }),
     };
     return this.request(`/${this.toolboxId}/tools`, { method: "POST", json, ...options });
   }

@@ -2,6 +2,7 @@ import { queryOptions } from "@tanstack/react-query";
 import { answer, api, rows } from "./client.ts";
 import { ApiError } from "./error.ts";
 import type { components } from "./generated/toolbox-tools.ts";
+import type { Tool } from "@/lib/states.ts";
 
 export type Access = components["schemas"]["McpAccessView"];
 export type Host = components["schemas"]["McpHost"];
@@ -31,10 +32,12 @@ export const toolboxConnectionQuery = (toolboxId: string) =>
     },
   });
 
-/** Which tools of an MCP server were accepted, and what differs from `listed`, those that the agent heard last. */
-export const pinQuery = (toolboxId: string, instance: string, listed: string | null) =>
-  queryOptions({
-    queryKey: ["toolboxes", toolboxId, "pin", instance, listed],
+/** Which tools of an MCP server were accepted, and what differs from those that it lists now. */
+export const pinQuery = (toolboxId: string, tool: Tool) => {
+  const { id: instance, mcp, mcp_pin_pending } = tool;
+  return queryOptions({
+    // Asked anew once the agent heard others, and once those that were to be pinned are.
+    queryKey: ["toolboxes", toolboxId, "pin", instance, mcp?.tools_fingerprint ?? null, mcp_pin_pending],
     // The server is asked each time.
     staleTime: 60_000,
     queryFn: async ({ signal }) => {
@@ -42,6 +45,7 @@ export const pinQuery = (toolboxId: string, instance: string, listed: string | n
       return (await answer(api().tools.GET("/{toolboxId}/tools/{instance}/mcp/pin", { params, signal }))).pin;
     },
   });
+};
 
 /** Who may use the MCP servers of a toolbox, beside its owner. */
 export const accessQuery = (toolboxId: string) =>

@@ -114,6 +114,12 @@ export function overrideOf(draft: Draft): ConfigOverride {
   return sent;
 }
 
+/** Whether what is deployed is an MCP server, which has tools to pin. */
+export function isMcpServer(entry: CatalogEntry, draft: Draft): boolean {
+  const transport = draft.transport || entry.default_spec.transport;
+  return !!transport && transport !== "none";
+}
+
 /** What will run, fact by fact; what the image decides is said so. */
 export function whatRuns(entry: CatalogEntry, draft: Draft): [string, string][] {
   const spec = entry.default_spec;
@@ -129,7 +135,7 @@ export function whatRuns(entry: CatalogEntry, draft: Draft): [string, string][] 
     host === "" ? container : `${container} as ${host}`
   );
   const variables = Object.keys(overrideOf(draft).environmentVariables ?? {});
-  const isMcp = transport !== null && transport !== undefined && transport !== "none";
+  const isMcp = isMcpServer(entry, draft);
   return [
     ["Image", draft.image.trim() || entry.docker_image_url || "not named yet"],
     ["Spoken to by", transportInWords(transport)],

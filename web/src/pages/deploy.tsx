@@ -15,7 +15,7 @@ import { Button } from "@/components/ui/button.tsx";
 import { Card, Facts, Section, Skeleton } from "@/components/ui/card.tsx";
 import { Field, Input, Select } from "@/components/ui/field.tsx";
 import { type CatalogEntry, freeName, takesAnyImage, wrongName } from "@/lib/catalog.ts";
-import { type Draft, EMPTY, overrideOf, whatRuns } from "@/lib/deployment.ts";
+import { type Draft, EMPTY, isMcpServer, overrideOf, whatRuns } from "@/lib/deployment.ts";
 import { type JsonSchema, propertiesOf } from "@/lib/schema.ts";
 import type { Toolbox } from "@/lib/states.ts";
 
@@ -138,6 +138,7 @@ function Form({ entry, toolboxes, tools }: { entry: CatalogEntry; toolboxes: Too
   );
   const [typedName, setName] = useState<string | null>(null);
   const [draft, setDraft] = useState<Draft>(EMPTY);
+  const [pins, setPins] = useState(false);
   const [tried, setTried] = useState(false);
   // As long as nobody typed a name, it is one that is free.
   const name = typedName ?? freeName(entry.tool_name, taken);
@@ -147,13 +148,20 @@ function Form({ entry, toolboxes, tools }: { entry: CatalogEntry; toolboxes: Too
   const config = propertiesOf(entry.required_config_schema);
   const secrets = propertiesOf(entry.required_secrets_schema);
   const needsImage = takesAnyImage(entry);
+  const isMcp = isMcpServer(entry, draft);
   const wrong = tried ? wrongSettings(entry, draft.settings) : {};
   const deploy = useMutation({
     mutationFn: () =>
       answer(
         api().tools.POST("/{toolboxId}/tools", {
           params: { path: { toolboxId } },
-          body: { toolCatalogId: entry.id, instanceNameOnToolbox: name, baseConfigOverrideJson: overrideOf(draft) },
+          body: {
+            toolCatalogId: entry.id,
+            instanceNameOnToolbox: name,
+            baseConfigOverrideJson: overrideOf(draft),
+            // What was ticked before it became no MCP server is not asked for.
+            pinTools: pins && isMcp,
+          },
         }),
       ),
     onSuccess: async ({ instanceId }) => {
@@ -258,6 +266,22 @@ function Form({ entry, toolboxes, tools }: { entry: CatalogEntry; toolboxes: Too
             <AdvancedFields draft={draft} onChange={change} spec={entry.default_spec} />
           </div>
         </details>
+        {isMcp && (
+          <label className="flex items-start gap-2 text-[13px]">
+            <input
+              type="checkbox"
+              className="mt-0.5"
+              checked={pins}
+              onChange={(event) => setPins(event.target.checked)}
+            />
+            <span>
+              Pin its tools
+              <span className="block text-xs text-ink-3">
+                Those of its first answer; while it lists others, clients are held back until you accept them
+              </span>
+            </span>
+          </label>
+        )}
         {deploy.isError && <ErrorPanel error={deploy.error} title="It was not deployed" />}
         <div>
           <Button type="submit" variant="primary" size="lg" busy={deploy.isPending && "Asking the machine…"}>

@@ -198,6 +198,12 @@ impl Keeper {
         if kept.as_ref().map(|kept| &kept.made) == made.as_ref() {
             return;
         }
+        if let Some(kept) = kept
+            && kept.memory.has_changed().is_ok_and(|changed| changed)
+        {
+            // The next bridge begins with what this one heard.
+            self.remember(id, kept);
+        }
         *kept = None;
         self.handle.remove(id);
         let Some(made) = made else { return };

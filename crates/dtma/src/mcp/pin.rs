@@ -1,7 +1,7 @@
 //! Servers whose owner pinned their tools: when a caller may come in, and what the owner is shown.
 //!
-//! The control plane says with each request which tools were accepted, by their fingerprint. What counts is what the agent
-//! itself heard since the server was started last, so nobody comes in before that.
+//! The control plane says with each request which tools were accepted, by their fingerprint, or that it is those that the server
+//! listed first. What counts is what the agent itself heard since the server was started last, so nobody comes in before that.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use toolbox_api::dtma::{Desired, Phase};
 use toolbox_api::error::ErrorCode;
 use toolbox_api::mcp::McpState;
 use toolbox_api::mcp_access::McpGrant;
-use toolbox_api::mcp_pin::McpTools;
+use toolbox_api::mcp_pin::{FIRST, McpTools};
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_mcp::redact::Redactor;
 use toolbox_mcp::tools::Toolset;
@@ -70,8 +70,13 @@ impl Pinned {
         if rests || is_heard {
             let memory = bridge.memory();
             let memory = memory.borrow();
+            let pin = if pin == FIRST {
+                memory.first.as_deref()
+            } else {
+                Some(pin)
+            };
             let tools = memory.tools.as_ref();
-            return match tools.filter(|tools| tools.fingerprint() == pin) {
+            return match tools.filter(|tools| Some(tools.fingerprint()) == pin) {
                 Some(tools) => Self::Accepted(Arc::clone(tools)),
                 None => Self::Others,
             };
@@ -140,6 +145,7 @@ impl Handle {
             let is_known = {
                 let memory = bridge.memory();
                 let memory = memory.borrow();
+                listed.first_fingerprint.clone_from(&memory.first);
                 let known = memory.tools.as_ref().map(|known| known.fingerprint());
                 known == Some(&listed.fingerprint)
             };

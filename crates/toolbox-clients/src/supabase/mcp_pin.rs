@@ -5,6 +5,7 @@ use serde_json::json;
 use toolbox_api::mcp::ToolsChanged;
 use toolbox_domain::ids::{ToolInstanceId, ToolboxId, UserId};
 
+use super::rows::EnvironmentRow;
 use super::{DatabaseError, Supabase, argument, parse};
 
 /// Tools that were accepted.
@@ -12,8 +13,8 @@ use super::{DatabaseError, Supabase, argument, parse};
 pub struct McpPinRow {
     /// Their fingerprint.
     pub fingerprint: String,
-    /// Their definitions, a JSON array.
-    pub definitions: String,
+    /// Their definitions, a JSON array; none where the server listed others before they could be read.
+    pub definitions: Option<String>,
     /// When they were accepted.
     pub accepted_at: String,
 }
@@ -31,6 +32,8 @@ pub struct SetMcpPin<'a> {
     pub fingerprint: Option<&'a str>,
     /// Their definitions, a JSON array.
     pub definitions: Option<String>,
+    /// They are those that the server listed first, which its deployment asked to be pinned: written only while that is due.
+    pub is_first: bool,
     /// What differs from those that were accepted before, by name.
     pub change: ToolsChanged,
     /// The request.
@@ -59,8 +62,24 @@ pub enum AcceptedMcpPin {
         /// When they were accepted; none where any are.
         accepted_at: Option<String>,
     },
-    /// It is no instance of theirs.
+    /// It is no instance of theirs, or nothing is due any more.
     NotFound,
+}
+
+/// A server of which the tools that it listed first are to be pinned.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ClaimedMcpPin {
+    /// The instance.
+    pub instance_id: ToolInstanceId,
+    /// Whose it is.
+    pub owner_id: UserId,
+    /// Where it runs.
+    pub toolbox: Box<EnvironmentRow>,
+}
+
+#[derive(Deserialize)]
+struct ClaimedWire {
+    pins: Vec<ClaimedMcpPin>,
 }
 
 impl Supabase {
@@ -74,6 +93,12 @@ impl Supabase {
         let p =
             json!({ "toolbox_id": toolbox_id, "owner_id": owner_id, "instance_id": instance_id });
         parse(&self.call("get_mcp_pin", &argument(&p)).await?)
+    }
+
+    /// Takes servers whose first tools are to be pinned. Never repeated: the next tick does that.
+    pub async fn claim_mcp_pins(&self) -> Result<Vec<ClaimedMcpPin>, DatabaseError> {
+        let answer = self.call_function("claim_mcp_pins", br#"{"p":{}}"#).await?;
+        Ok(parse::<ClaimedWire>(&answer)?.pins)
     }
 
     /// Accepts the tools of an owner's server.

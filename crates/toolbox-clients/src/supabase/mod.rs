@@ -55,7 +55,8 @@ const ENVIRONMENT: &str = "id,status,public_ip_address,dtma_port,dtma_certificat
 const INSTANCE: &str = "account_tool_instances(id,tool_catalog_id,instance_name_on_toolbox,\
     container_name,docker_image_url,mcp_transport_type,mcp_endpoint_path,generation,\
     desired_status,status_on_toolbox,instance_error_code,instance_error_message,container_id,\
-    image_digest,port_mapping_json,mcp_health,mcp_pinned_fingerprint,last_observed_at,version,created_at,updated_at)";
+    image_digest,port_mapping_json,mcp_health,mcp_pinned_fingerprint,mcp_pin_due_at,last_observed_at,version,created_at,\
+    updated_at)";
 
 /// Which instances of a toolbox to read.
 #[derive(Clone, Copy, Debug)]

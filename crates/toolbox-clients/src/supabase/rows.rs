@@ -77,6 +77,8 @@ pub struct InstanceRow {
     pub mcp_health: Option<Box<McpHealth>>,
     /// Fingerprint of the tools that the owner accepted.
     pub mcp_pinned_fingerprint: Option<String>,
+    /// Set while the tools that it lists first are still to be pinned.
+    pub mcp_pin_due_at: Option<String>,
     /// When the agent last told of it.
     pub last_observed_at: Option<String>,
     /// Tag of the image.
@@ -253,6 +255,9 @@ pub struct BeginOperation<'a> {
     /// For `deploy`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_instances: Option<u32>,
+    /// For `deploy`: pin the tools that its MCP server lists first.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pin_tools: bool,
 }
 
 /// Answer of `begin_tool_instance_operation`.

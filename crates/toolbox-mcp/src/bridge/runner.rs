@@ -192,7 +192,7 @@ impl Runner {
         self.memory.send_if_modified(|memory| {
             let changed = tools != before.as_ref() || memory.era != *hub.era();
             if changed {
-                memory.tools = tools.cloned();
+                memory.heard(tools);
                 memory.era.clone_from(hub.era());
             }
             changed

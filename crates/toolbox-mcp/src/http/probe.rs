@@ -129,7 +129,7 @@ impl Prober {
             self.memory.send_if_modified(|memory| {
                 let changed = memory.tools.as_ref() != tools;
                 if changed {
-                    memory.tools = tools.cloned();
+                    memory.heard(tools);
                 }
                 changed
             });

@@ -202,10 +202,19 @@ impl Merge {
             }
             Ok(())
         });
-        let listed = within(&member, PATIENCE, listing).await;
+        let begun = tokio::time::Instant::now();
+        let mut listed = within(&member, PATIENCE, listing).await;
+        if let Err(why) = &mut listed
+            && begun.elapsed() >= PATIENCE
+        {
+            why.push_str(
+                "; it may still be starting, and goes on with that: try again in a minute",
+            );
+        }
         session.end(&servers).await;
         listed.map(|()| McpTools {
             fingerprint: known.fingerprint().to_owned(),
+            first_fingerprint: None,
             tools,
         })
     }

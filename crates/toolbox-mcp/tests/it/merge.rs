@@ -733,3 +733,40 @@ async fn a_call_waits_for_a_server_that_starts_slowly_and_a_list_does_not() {
     let said = merged.ask(&session, "tools/call", params).await;
     assert_eq!(text_of(&said), "hej");
 }
+
+/// One server that is being started for ever.
+#[derive(Clone)]
+struct Silent;
+
+impl Servers for Silent {
+    fn members(&self) -> Vec<Member> {
+        vec![Member {
+            id: Uuid::nil(),
+            name: "silent".to_owned(),
+            absent: None,
+            is_well: true,
+            is_idle: true,
+            version: None,
+            run: None,
+            ready: Duration::from_secs(30),
+        }]
+    }
+
+    fn listed(&self, _: Uuid) -> Option<Vec<String>> {
+        None
+    }
+
+    async fn serve(&self, _: Uuid, _: Request<Body>) -> Response<Body> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_a_server_that_is_slow_to_start_for_its_definitions_is_told_what_to_do() {
+    let merge = Merge::new(1024, Budget::default());
+    let said = merge.definitions(Silent).await.unwrap_err();
+    assert_eq!(
+        said,
+        "it did not answer within 10 s; it may still be starting, and goes on with that: try again in a minute"
+    );
+}

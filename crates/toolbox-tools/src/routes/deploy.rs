@@ -68,6 +68,7 @@ fn new_tool(body: InvokeRequest, max_instances: u32) -> Result<NewTool, ApiError
             name,
             config: body.base_config_override_json.unwrap_or_default(),
             max_instances,
+            pin_tools: body.pin_tools.unwrap_or_default(),
         }),
         _ => Err(ApiError::validation(errors)),
     }

@@ -47,6 +47,31 @@ fn an_accepted_deploy_says_where_the_instance_is() {
 }
 
 #[test]
+fn a_deployment_may_ask_for_its_first_tools_to_be_pinned_where_there_will_be_some() {
+    for pins in [json!(true), json!(false), Value::Null] {
+        let world = empty();
+        world.agent(|_| answer(202, &new("pulling")));
+        let mut body = body();
+        body["pinTools"] = pins.clone();
+        assert_eq!(deploy(&world, body, &[]).status, 202);
+        let asked = world.rpc("operation")[0]["pin_tools"] == true;
+        assert_eq!(asked, pins == true, "{pins}");
+    }
+    let world = empty();
+    let mut body = body();
+    body["pinTools"] = true.into();
+    body["baseConfigOverrideJson"]["transport"] = "none".into();
+    let seen = deploy(&world, body, &[]);
+    assert_eq!((seen.status, seen.code()), (422, "validation_failed"));
+    let error = &seen.body["error"]["details"]["errors"][0];
+    assert_eq!(
+        (&error["field"], &error["code"]),
+        (&json!("pinTools"), &json!("not_mcp"))
+    );
+    assert!(world.rpc("operation").is_empty());
+}
+
+#[test]
 fn a_caller_who_waits_gets_the_end() {
     let world = empty();
     world.agent_once([answer(202, &new("pulling")), answer(200, &new("running"))]);

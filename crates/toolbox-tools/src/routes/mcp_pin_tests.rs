@@ -88,6 +88,11 @@ fn a_server_that_does_not_tell_its_tools_is_shown_as_such_and_not_accepted() {
     world.agent(|_| fault(Fault::Refused));
     let seen = pin(&world, "GET", None);
     assert_eq!(seen.body["pin"]["problem"], "The agent cannot be reached");
+    world.agent(|_| fault(Fault::Timeout));
+    let refused = pin(&world, "PUT", Some(json!({"fingerprint": NOW})));
+    assert_eq!(refused.refusal(), (504, "agent_timeout"));
+    let said = refused.body["error"]["message"].as_str().unwrap();
+    assert!(said.ends_with("try again in a minute"), "{said}");
     world.tables().row.as_mut().unwrap()["mcp_transport_type"] = Value::Null;
     assert_eq!(pin(&world, "GET", None).refusal(), (409, "illegal_state"));
     world.tables().row = None;

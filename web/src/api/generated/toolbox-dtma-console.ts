@@ -970,6 +970,8 @@ export interface components {
             instance_name_on_toolbox: string;
             live?: components["schemas"]["LiveState"] | null;
             mcp?: components["schemas"]["McpHealth"] | null;
+            /** @description The tools that it lists first will be pinned; until it has listed some, no client is let in. */
+            mcp_pin_pending: boolean;
             /**
              * @description Fingerprint of the tools that its owner accepted; none while they are not pinned. Clients that come by a public URL are
              *     held back while `mcp.tools_fingerprint` is another.

@@ -482,6 +482,11 @@ export interface components {
             /** @description Display name, 1 to 255 characters, unique in the toolbox. */
             instanceNameOnToolbox: string;
             /**
+             * @description Pin the tools that its MCP server lists first: whoever comes by a public URL gets in when they were heard, and is held back
+             *     while it lists others, until the owner accepts them.
+             */
+            pinTools?: boolean;
+            /**
              * Format: uuid
              * @description Entry of the tool catalog.
              */
@@ -646,6 +651,8 @@ export interface components {
             instanceId?: string | null;
             /** @description Name of the new instance, for `deploy`. */
             instanceNameOnToolbox?: string | null;
+            /** @description Pin the tools that its MCP server lists first, for `deploy`. */
+            pinTools?: boolean | null;
             since?: components["schemas"]["NumberOrText"] | null;
             stream?: components["schemas"]["LogFilter"] | null;
             tail?: components["schemas"]["NumberOrText"] | null;
@@ -767,8 +774,8 @@ export interface components {
             accepted_at: string;
             /** @description Their fingerprint. */
             fingerprint: string;
-            /** @description How many they are. */
-            tool_count: number;
+            /** @description How many they are. None where the server listed others before they could be read: then `added` has all that it lists now. */
+            tool_count?: number | null;
         };
         /** @description Answer of mcp: what an MCP client needs to call the instance's server, by the project's URL or at the machine itself. */
         McpAccessResponse: {
@@ -908,7 +915,9 @@ export interface components {
             changed: components["schemas"]["McpToolChange"][];
             /** @description Fingerprint of the tools that the server lists now: what `PUT` takes. None where it could not be asked. */
             current_fingerprint?: string | null;
-            /** @description Why it could not be asked, in words. */
+            /** @description The tools that it lists first will be pinned, as its deployment asked. Until then no client is let in. */
+            pending: boolean;
+            /** @description Why it could not be asked, or what the difference does not tell, in words. */
             problem?: string | null;
             /** @description Definitions that are gone since. */
             removed: Record<string, never>[];
@@ -1224,6 +1233,8 @@ export interface components {
             instance_name_on_toolbox: string;
             live?: components["schemas"]["LiveState"] | null;
             mcp?: components["schemas"]["McpHealth"] | null;
+            /** @description The tools that it lists first will be pinned; until it has listed some, no client is let in. */
+            mcp_pin_pending: boolean;
             /**
              * @description Fingerprint of the tools that its owner accepted; none while they are not pinned. Clients that come by a public URL are
              *     held back while `mcp.tools_fingerprint` is another.

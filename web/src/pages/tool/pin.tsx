@@ -17,7 +17,7 @@ type McpPin = components["schemas"]["McpPin"];
 /** Whether the tools of a server are pinned; and where they changed since, the difference, and the way to accept it. */
 export function ToolPin({ toolboxId, tool }: { toolboxId: string; tool: Tool }) {
   const params = { path: { toolboxId, instance: tool.id } };
-  const pin = useQuery(pinQuery(toolboxId, tool.id, tool.mcp?.tools_fingerprint ?? null));
+  const pin = useQuery(pinQuery(toolboxId, tool));
   const client = useQueryClient();
   const settled = () =>
     Promise.all([
@@ -36,7 +36,9 @@ export function ToolPin({ toolboxId, tool }: { toolboxId: string; tool: Tool }) 
   });
   // As the agent heard it last.
   const wasHeld = isHeld(tool);
+  const pending = tool.mcp_pin_pending;
   if (pin.data === undefined) {
+    if (pending) return <PinPending />;
     if (pin.isError) {
       return (
         <ErrorPanel
@@ -59,15 +61,18 @@ export function ToolPin({ toolboxId, tool }: { toolboxId: string; tool: Tool }) 
   }
   const { accepted, current_fingerprint: now } = pin.data;
   const error = accept.error ?? unpin.error;
-  const held = !!accepted && (now ? accepted.fingerprint !== now : wasHeld);
-  const off = accepted && (
+  const { problem } = pin.data;
+  // Which tools were to be pinned is known no more, or the server lists others since.
+  const lost = pending && !!now && !!problem;
+  const held = lost || !!accepted && (now ? accepted.fingerprint !== now : wasHeld);
+  const off = (accepted || pending) && (
     <Button
       size="sm"
       variant="ghost"
       busy={unpin.isPending && "Unpinning…"}
       onClick={() => unpin.mutate()}
     >
-      Unpin
+      {pending ? "Do not pin them" : "Unpin"}
     </Button>
   );
   const button = (text: string, variant: "primary" | "secondary") =>
@@ -90,12 +95,18 @@ export function ToolPin({ toolboxId, tool }: { toolboxId: string; tool: Tool }) 
             className="grid gap-3 rounded-md border border-warn/50 bg-warn-soft p-3 text-[13px]"
           >
             <p className="text-pretty break-words">
-              <span className="font-medium">The tools changed since you accepted them.</span> {now
+              <span className="font-medium">
+                {accepted?.tool_count == null
+                  ? "Look at all of its tools."
+                  : "The tools changed since you accepted them."}
+              </span>{" "}
+              {now
                 ? "Clients are held back until you accept these. A description is read by models: it may tell them what to do."
                 : `Clients are held back. What changed is not known now, because the server could not be asked: ${
-                  pin.data.problem ?? "no reason is known"
+                  problem ?? "no reason is known"
                 }.`}
             </p>
+            {now && problem && <p className="break-words">{problem}.</p>}
             {now && <Difference of={pin.data} />}
             <div className="flex flex-wrap items-center gap-2">
               {!now && (
@@ -117,16 +128,29 @@ export function ToolPin({ toolboxId, tool }: { toolboxId: string; tool: Tool }) 
             {accepted
               ? (
                 <span>
-                  Pinned: {accepted.tool_count} tools, accepted <Age at={fromServer(accepted.accepted_at)} />
+                  Pinned: {accepted.tool_count === null ? "those of its first answer" : `${accepted.tool_count} tools`}
+                  , accepted <Age at={fromServer(accepted.accepted_at)} />
                 </span>
               )
+              : pending
+              ? <PinPending />
               : <span>Not pinned: whatever the server lists is open to its clients.</span>}
-            {accepted ? off : button("Pin these tools", "secondary")}
-            {pin.data.problem && <span className="text-ink-3">It cannot be asked now: {pin.data.problem}</span>}
+            {accepted || pending ? off : button("Pin these tools", "secondary")}
+            {problem && !now && <span className="text-ink-3">It cannot be asked now: {problem}</span>}
           </div>
         )}
       {error && <ErrorPanel error={error} title="Nothing was changed" />}
     </div>
+  );
+}
+
+/** Its deployment asked for it, and nothing is written down yet. */
+export function PinPending() {
+  return (
+    <span role="status" className="text-[13px] text-ink-2">
+      Its tools will be pinned at its first answer. Until then no client is let in, and from then on none while it lists
+      others.
+    </span>
   );
 }
 

@@ -16,7 +16,7 @@ import { propertiesOf, typedDefault, valuesOf } from "@/lib/schema.ts";
 import { isHeld, isIdle, speaksMcp, type Tool } from "@/lib/states.ts";
 import { cn } from "@/lib/utils.ts";
 import { useTool } from "./layout.tsx";
-import { ToolPin } from "./pin.tsx";
+import { PinPending, ToolPin } from "./pin.tsx";
 
 export function McpToolsTab() {
   const { toolboxId, tool } = useTool();
@@ -25,6 +25,7 @@ export function McpToolsTab() {
   return (
     <div className="grid gap-4">
       {runs && speaksMcp(data) && <ToolPin toolboxId={toolboxId} tool={data} />}
+      {!runs && data?.mcp_pin_pending && <PinPending />}
       {data === undefined || !isHeld(data) ? <Offered /> : !runs && <Held toolboxId={toolboxId} tool={data} />}
     </div>
   );
