@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use toolbox_domain::retry::Fault;
-use toolbox_edge::recorded::{Function, Seen, assert_documented, user_token};
+use toolbox_edge::recorded::{Function, Seen, assert_documented, assert_published, user_token};
 use toolbox_http::Headers;
 use toolbox_http::recorded::{JumpingClock, Recorded};
 use toolbox_instances::testing::{Answer, NOW, TOOLBOX, USER, answer, fault};
@@ -133,6 +133,12 @@ fn shop() -> World {
     );
     world.toolbox("provisioning", Some("boot"));
     world
+}
+
+#[test]
+fn the_published_document_has_exactly_these_routes() {
+    let document = include_str!("../../../docs/api/manage-agent-tool-environment.openapi.json");
+    assert_published(&FUNCTION, document);
 }
 
 #[test]

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use toolbox_edge::recorded::{
-    Function, Seen, assert_documented, described_token, program_token, user_token,
+    Function, Seen, assert_documented, assert_published, described_token, program_token, user_token,
 };
 use toolbox_http::Headers;
 use toolbox_http::recorded::{JumpingClock, Recorded};
@@ -77,18 +77,7 @@ fn operator() -> String {
 #[test]
 fn the_published_document_has_exactly_these_routes() {
     let document = include_str!("../../../docs/api/operators.openapi.json");
-    let document: Value = serde_json::from_str(document).unwrap();
-    let mut published: Vec<String> = Vec::new();
-    for (path, item) in document["paths"].as_object().unwrap() {
-        for method in item.as_object().unwrap().keys() {
-            published.push(format!("{} {path}", method.to_uppercase()));
-        }
-    }
-    let routes = FUNCTION.routes.iter();
-    let mut routes: Vec<String> = routes.map(|r| format!("{} {}", r.method, r.path)).collect();
-    published.sort();
-    routes.sort();
-    assert_eq!(published, routes);
+    assert_published(&FUNCTION, document);
 }
 
 #[test]

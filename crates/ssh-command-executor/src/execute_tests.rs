@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use toolbox_edge::recorded::{Function, Seen, user_token};
+use toolbox_edge::recorded::{Function, Seen, assert_published, user_token};
 use toolbox_http::recorded::{JumpingClock, Recorded, lock};
 use toolbox_http::{Headers, Response};
 
@@ -67,6 +67,12 @@ fn ask(rows: Value, body: &Value) -> Asked {
         paths,
         events,
     }
+}
+
+#[test]
+fn the_published_document_has_exactly_these_routes() {
+    let document = include_str!("../../../docs/api/ssh-command-executor.openapi.json");
+    assert_published(&FUNCTION, document);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 use toolbox_domain::retry::Fault;
+use toolbox_edge::recorded::assert_published;
 use toolbox_instances::testing::{TOOLBOX, answer, fault};
 
 use crate::FUNCTION;
@@ -13,18 +14,7 @@ fn service<'a>(body: &'a Value, name: &str) -> &'a Value {
 #[test]
 fn the_published_document_has_exactly_these_routes() {
     let document = include_str!("../../../docs/api/toolbox-dtma-console.openapi.json");
-    let document: Value = serde_json::from_str(document).unwrap();
-    let mut published: Vec<String> = Vec::new();
-    for (path, item) in document["paths"].as_object().unwrap() {
-        for method in item.as_object().unwrap().keys() {
-            published.push(format!("{} {path}", method.to_uppercase()));
-        }
-    }
-    let routes = FUNCTION.routes.iter();
-    let mut routes: Vec<String> = routes.map(|r| format!("{} {}", r.method, r.path)).collect();
-    published.sort();
-    routes.sort();
-    assert_eq!(published, routes);
+    assert_published(&FUNCTION, document);
 }
 
 #[test]

@@ -23,6 +23,25 @@ use crate::host::{Algorithm, Host, KeyHandle, KeyMaterial, UnusableKey};
 use crate::reply::Body;
 use crate::router;
 
+/// Checks that the OpenAPI document of `function` has its routes and no others.
+///
+/// # Panics
+/// When it has not.
+pub fn assert_published(function: &router::Function, document: &str) {
+    let document: Value = serde_json::from_str(document).unwrap_or_default();
+    let mut published = Vec::new();
+    for (path, item) in document["paths"].as_object().into_iter().flatten() {
+        for method in item.as_object().into_iter().flat_map(|item| item.keys()) {
+            published.push(format!("{} {path}", method.to_uppercase()));
+        }
+    }
+    let routes = function.routes.iter();
+    let mut routes: Vec<_> = routes.map(|r| format!("{} {}", r.method, r.path)).collect();
+    published.sort();
+    routes.sort();
+    assert_eq!(published, routes);
+}
+
 /// Checks that the OpenAPI document of `function` says that this request may be answered so.
 ///
 /// # Panics

@@ -146,7 +146,7 @@ pub struct Tracker {
 
 impl Tracker {
     /// A server of which nothing is known, but perhaps its tools from an earlier time.
-    pub fn new(now: OffsetDateTime, known: Option<Toolset>) -> Self {
+    pub fn new(now: OffsetDateTime, known: Option<Arc<Toolset>>) -> Self {
         let at = text(now);
         Self {
             health: McpHealth {
@@ -160,10 +160,10 @@ impl Tracker {
                 server_name: None,
                 server_version: None,
                 tool_count: None,
-                tools_fingerprint: known.as_ref().map(Toolset::fingerprint),
+                tools_fingerprint: known.as_ref().map(|known| known.fingerprint().to_owned()),
                 tools_changed: None,
             },
-            tools: known.map(Arc::new),
+            tools: known,
             redactor: Redactor::default(),
         }
     }
@@ -206,7 +206,7 @@ impl Tracker {
                         changed: names(change.changed),
                     });
                 }
-                health.tools_fingerprint = Some(success.tools.fingerprint());
+                health.tools_fingerprint = Some(success.tools.fingerprint().to_owned());
                 self.tools = Some(success.tools);
             }
         }

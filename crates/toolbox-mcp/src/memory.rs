@@ -1,5 +1,7 @@
 //! What is worth remembering of a server when the program starts again.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::tools::Toolset;
@@ -9,7 +11,7 @@ use crate::tools::Toolset;
 pub struct Memory {
     /// Its tools, as it listed them last.
     #[serde(flatten)]
-    pub tools: Option<Toolset>,
+    pub tools: Option<Arc<Toolset>>,
     /// The era of the protocol that it speaks.
     #[serde(default)]
     pub era: KnownEra,
@@ -43,7 +45,7 @@ mod tests {
     #[test]
     fn what_was_written_is_read_and_so_is_what_an_agent_of_before_wrote() {
         let before: Memory = serde_json::from_value(json!({"tools": {"a": "digest"}})).unwrap();
-        assert_eq!(before.tools.as_ref().map(Toolset::len), Some(1));
+        assert_eq!(before.tools.as_ref().map(|tools| tools.len()), Some(1));
         assert_eq!(before.era, KnownEra::default());
         let era = KnownEra {
             image: Some("sha256:1".to_owned()),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::OnceLock;
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -47,6 +48,8 @@ pub struct Toolset {
     // Their entries as they stood in the list, where they are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     entries: Option<Vec<String>>,
+    #[serde(skip)]
+    fingerprint: OnceLock<String>,
 }
 
 /// How their entries are written does not count: some servers write them anew each time.
@@ -96,6 +99,7 @@ impl Toolset {
 
     /// Adds the tools of a page.
     pub fn add(&mut self, page: &Page<'_>) -> Result<(), ListError> {
+        self.fingerprint.take();
         let mut bytes: usize = self.tools.keys().map(|name| name.len() + DIGEST).sum();
         for tool in &page.entries {
             let tool = Tool::read(tool.get()).ok_or(ListError::NoList)?;
@@ -153,14 +157,16 @@ impl Toolset {
     }
 
     /// SHA-256 over names, descriptions and schemas; the order of the list does not matter.
-    pub fn fingerprint(&self) -> String {
-        let mut digest = Sha256::new();
-        for (name, tool) in &self.tools {
-            digest.update((name.len() as u64).to_be_bytes());
-            digest.update(name);
-            digest.update(tool);
-        }
-        hex(&digest.finalize())
+    pub fn fingerprint(&self) -> &str {
+        self.fingerprint.get_or_init(|| {
+            let mut digest = Sha256::new();
+            for (name, tool) in &self.tools {
+                digest.update((name.len() as u64).to_be_bytes());
+                digest.update(name);
+                digest.update(tool);
+            }
+            hex(&digest.finalize())
+        })
     }
 
     /// What differs from the list `before`; nothing when they are the same.
@@ -176,7 +182,7 @@ impl Toolset {
                 .collect()
         };
         Some(ToolsChanged {
-            from_fingerprint: before.fingerprint(),
+            from_fingerprint: before.fingerprint().to_owned(),
             added: names(&mut self.tools.keys().filter(|n| !before.tools.contains_key(*n))),
             removed: names(&mut before.tools.keys().filter(|n| !self.tools.contains_key(*n))),
             changed: names(

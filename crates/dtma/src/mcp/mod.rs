@@ -358,7 +358,7 @@ impl Handle {
             return meter::measured(request, limit, &self.budget, told, serve).await;
         }
         if allowed.known.is_none() {
-            allowed.known = bridge.memory().borrow().tools.clone().map(Arc::new);
+            allowed.known.clone_from(&bridge.memory().borrow().tools);
         }
         access::serve(allowed, request, limit, &self.budget, |request| {
             meter::measured(request, limit, &self.budget, told, serve)

@@ -72,7 +72,7 @@ impl Pinned {
             let memory = memory.borrow();
             let tools = memory.tools.as_ref();
             return match tools.filter(|tools| tools.fingerprint() == pin) {
-                Some(tools) => Self::Accepted(Arc::new(tools.clone())),
+                Some(tools) => Self::Accepted(Arc::clone(tools)),
                 None => Self::Others,
             };
         }
@@ -140,8 +140,8 @@ impl Handle {
             let is_known = {
                 let memory = bridge.memory();
                 let memory = memory.borrow();
-                let known = memory.tools.as_ref().map(Toolset::fingerprint);
-                known.as_ref() == Some(&listed.fingerprint)
+                let known = memory.tools.as_ref().map(|known| known.fingerprint());
+                known == Some(&listed.fingerprint)
             };
             if !is_known {
                 bridge.look();

@@ -20,7 +20,6 @@ use crate::lines::{Line, Lines};
 use crate::memory::Memory;
 use crate::process::{Absence, Connection, Ended, NotRunning, Opening, Output, ServerProcess};
 use crate::redact::Redactor;
-use crate::tools::Toolset;
 use crate::wire::body::{Budget, SMALL};
 
 /// How long connecting may take.
@@ -193,7 +192,7 @@ impl Runner {
         self.memory.send_if_modified(|memory| {
             let changed = tools != before.as_ref() || memory.era != *hub.era();
             if changed {
-                memory.tools = tools.map(|tools| Toolset::clone(tools));
+                memory.tools = tools.cloned();
                 memory.era.clone_from(hub.era());
             }
             changed

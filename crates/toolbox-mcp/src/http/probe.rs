@@ -127,9 +127,9 @@ impl Prober {
             // Whoever sees that it was heard finds what was heard.
             let tools = self.tracker.tools();
             self.memory.send_if_modified(|memory| {
-                let changed = memory.tools.as_ref() != tools.map(Arc::as_ref);
+                let changed = memory.tools.as_ref() != tools;
                 if changed {
-                    memory.tools = tools.map(|tools| Toolset::clone(tools));
+                    memory.tools = tools.cloned();
                 }
                 changed
             });

@@ -193,7 +193,7 @@ impl Merge {
         let listed = within(&member, PATIENCE, listing).await;
         session.end(&servers).await;
         listed.map(|()| McpTools {
-            fingerprint: known.fingerprint(),
+            fingerprint: known.fingerprint().to_owned(),
             tools,
         })
     }

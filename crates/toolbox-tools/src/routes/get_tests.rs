@@ -1,7 +1,15 @@
 use serde_json::json;
 use toolbox_domain::retry::Fault;
+use toolbox_edge::recorded::assert_published;
 
+use crate::FUNCTION;
 use crate::testing::{INSTANCE, TOOLBOX, World, answer, fault, problem, view};
+
+#[test]
+fn the_published_document_has_exactly_these_routes() {
+    let document = include_str!("../../../../docs/api/toolbox-tools.openapi.json");
+    assert_published(&FUNCTION, document);
+}
 
 #[test]
 fn by_id_and_by_name_decoded_once() {
