@@ -1,4 +1,4 @@
-/** All MCP servers of a toolbox by one URL: each tool under a name of its own, held to what was given, and none hidden by another. */
+/** All MCP servers of a toolbox by one URL: each tool, prompt and resource under a name of its own, held to what was given, none hidden by another. */
 import assert from "node:assert/strict";
 import { Client } from "@modelcontextprotocol/sdk/client";
 // Deno 2.1 looks for the types of the package's wildcard export at the wrong name.
@@ -51,6 +51,34 @@ Deno.test("one URL has the tools of every server, and an access holds there as a
     await client.close();
   });
 
+  await t.step("prompts and resources are those of both, also for who may use one tool, in both eras", async () => {
+    const adds = await give(world.owner, { name: "reads", allowedTools: ["add"], readOnly: true });
+    const { client } = await connect(adds);
+    const prompts = (await client.listPrompts()).prompts.map(({ name }) => name);
+    assert.deepEqual(prompts.sort(), [`${part(http)}__greet`, `${part(stdio)}__greet`].sort());
+    const home = (id: string) => `toolbox://${part(id)}/sample://`;
+    const resources = (await client.listResources()).resources.map(({ uri }) => uri);
+    assert.deepEqual(resources.sort(), [`${home(http)}about`, `${home(stdio)}about`].sort());
+    const templates = (await client.listResourceTemplates()).resourceTemplates.map(({ uriTemplate }) => uriTemplate);
+    assert.deepEqual(templates.sort(), [`${home(http)}echo/{message}`, `${home(stdio)}echo/{message}`].sort());
+    for (const id of [stdio, http]) {
+      const prompt = { name: `${part(id)}__greet`, arguments: { name: "Ada" } };
+      const uri = templates.find((template) => template.startsWith(home(id)))!.replace("{message}", "hej");
+      const message = { role: "user", content: { type: "text", text: "Greet Ada" } };
+      assert.deepEqual((await client.getPrompt(prompt)).messages, [message]);
+      assert.deepEqual((await client.readResource({ uri })).contents, [{ uri, mimeType: "text/plain", text: "hej" }]);
+      const got = await alone(adds, "prompts/get", prompt);
+      assert.deepEqual(resultOf(got).messages, [message], describe(got));
+      const read = await alone(adds, "resources/read", { uri });
+      const { contents: [{ text }], resultType, ttlMs } = resultOf(read);
+      assert.deepEqual([text, resultType, ttlMs], ["hej", "complete", 0], describe(read));
+    }
+    await assert.rejects(client.readResource({ uri: "sample://about" }), /Unknown resource: sample:/);
+    await client.close();
+    const listed = await alone(adds, "resources/list", {});
+    assert.equal(listed.json.result.resources.length, 2, describe(listed));
+  });
+
   await t.step("a list of tools, and a token of one server, hold here too, in both eras", async () => {
     const adds = await give(world.owner, { name: "adds", allowedTools: ["add"] });
     const one = await give(world.owner, { name: "one", instanceId: stdio, allowedTools: ["echo"] });
@@ -101,6 +129,9 @@ Deno.test("one URL has the tools of every server, and an access holds there as a
     assert.deepEqual(left.map(({ name }) => name).sort(), [...named(stdio, own), UNAVAILABLE].sort());
     const notice = left.find(({ name }) => name === UNAVAILABLE)!;
     assert.match(notice.description!, new RegExp(`${part(http)} \\(it is stopped\\)`));
+    const uri = `toolbox://${part(http)}/sample://about`;
+    assert.equal((await client.listResources()).resources.length, 1);
+    await assert.rejects(client.readResource({ uri }), /is not available: it is stopped/);
     const failed = await client.callTool({ name: `${part(http)}__echo`, arguments: { message: "x" } });
     assert.equal(failed.isError, true);
     assert.match(JSON.stringify(failed.content), /is not available: it is stopped/);
@@ -150,14 +181,22 @@ Deno.test("one URL has the tools of every server, and an access holds there as a
 
     const { client } = await connect({ token: owner.token, url });
     assert.ok((await tools(client)).includes(name), "it is listed");
+    const { prompts, _meta: meta } = await client.listPrompts();
+    assert.equal(prompts.length, 2, "what it never listed is missing");
+    const missing = { server: name.split("__")[0], reason: "nobody uses it now; its next call starts it" };
+    assert.deepEqual(meta?.["toolbox/unavailable"], [missing]);
     assert.equal((await owner.tools.get(id)).json.tool_instance.mcp.state, "idle", "without its start");
     const begun = performance.now();
     const result = await client.callTool({ name, arguments: { a: 2, b: 3 } });
     console.log(`a call started the sample server and was answered after ${Math.round(performance.now() - begun)} ms`);
     assert.deepEqual(result.content, [{ type: "text", text: "5" }]);
-    await client.close();
+    const greets = async () => (await client.listPrompts()).prompts.length;
+    assert.equal(await greets(), 3);
 
     await idle();
+    assert.equal(await greets(), 3, "what it listed last is there");
+    assert.equal((await owner.tools.get(id)).json.tool_instance.mcp.state, "idle", "without its start");
+    await client.close();
     const alone = await connect({ token: owner.token, url: `${world.ready.url}/functions/v1/mcp/${id}` });
     assert.deepEqual(await tools(alone.client), own);
     await alone.client.close();
@@ -299,6 +338,9 @@ Deno.test("one URL has the tools of every server, and an access holds there as a
       );
       const failed = await client.callTool({ name: `${name}__add`, arguments: { a: 1, b: 1 } });
       assert.match(JSON.stringify(failed), /is not available: its tools changed/);
+      const greets = (await client.listPrompts()).prompts;
+      assert.ok(!greets.some((prompt) => prompt.name.startsWith(name)), "nor are its prompts");
+      await assert.rejects(client.readResource({ uri: `toolbox://${name}/sample://about` }), /its tools changed/);
       await client.close();
       const stateless = await alone({ token: world.owner.token, url }, "tools/list", {});
       assert.ok(!stateless.text.includes("passwords"), describe(stateless));
@@ -385,12 +427,19 @@ function alone(given: Given, method: string, params: Record<string, unknown>): P
     "io.modelcontextprotocol/clientCapabilities": {},
     "io.modelcontextprotocol/clientInfo": { name: "t", version: "1" },
   };
-  const name: Record<string, string> = params.name === undefined ? {} : { "mcp-name": String(params.name) };
+  const named = params.name ?? params.uri;
+  const name: Record<string, string> = named === undefined ? {} : { "mcp-name": String(named) };
   return ask(given, { jsonrpc: "2.0", id: 3, method, params: { ...params, _meta: meta } }, {
     "mcp-protocol-version": STATELESS,
     "mcp-method": method,
     ...name,
   });
+}
+
+/** The result in an answer of either form. */
+function resultOf(reply: Reply) {
+  const event = reply.text.split("\n").findLast((line) => line.startsWith("data: {"));
+  return JSON.parse(event?.slice("data: ".length) ?? reply.text).result;
 }
 
 function ask({ url, token }: Given, json: unknown, headers: Record<string, string> = {}): Promise<Reply> {

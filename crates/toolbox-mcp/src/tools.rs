@@ -61,11 +61,11 @@ impl PartialEq for Toolset {
 
 impl Eq for Toolset {}
 
-/// One page of a `tools/list` result.
+/// One page of a list, such as a `tools/list` result.
 #[derive(Debug)]
 pub struct Page<'a> {
-    /// Its tools as they stand there.
-    pub tools: Vec<&'a RawValue>,
+    /// Its entries as they stand there.
+    pub entries: Vec<&'a RawValue>,
     /// Where the next page begins.
     pub next: Option<String>,
 }
@@ -82,7 +82,7 @@ impl<'a> Page<'a> {
         }
         let wire: Wire<'_> = serde_json::from_str(result).map_err(|_| ListError::NoList)?;
         Ok(Self {
-            tools: wire.tools,
+            entries: wire.tools,
             next: wire.next.and_then(|next| lenient::read(next.get())),
         })
     }
@@ -101,7 +101,7 @@ impl Toolset {
     pub fn add(&mut self, page: &Page<'_>) -> Result<(), ListError> {
         self.fingerprint.take();
         let mut bytes: usize = self.tools.keys().map(|name| name.len() + DIGEST).sum();
-        for tool in &page.tools {
+        for tool in &page.entries {
             let tool = Tool::read(tool.get()).ok_or(ListError::NoList)?;
             bytes += tool.name.len() + DIGEST;
             if bytes > MOST_BYTES {
@@ -120,7 +120,7 @@ impl Toolset {
         let Some(entries) = &mut self.entries else {
             return;
         };
-        entries.extend(page.tools.iter().map(|tool| tool.get().to_owned()));
+        entries.extend(page.entries.iter().map(|tool| tool.get().to_owned()));
         if entries.iter().map(String::len).sum::<usize>() > MOST_KEPT {
             self.entries = None;
         }

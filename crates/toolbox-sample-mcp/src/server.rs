@@ -1,13 +1,16 @@
-//! The four tools, and one that makes them others.
+//! The four tools, and one that makes them others; a prompt, a resource, and a template of resources.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation,
-    JsonObject, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
-    ToolAnnotations,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, GetPromptRequestParams,
+    GetPromptResponse, GetPromptResult, Implementation, JsonObject, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    Prompt, PromptArgument, PromptMessage, ReadResourceRequestParams, ReadResourceResponse,
+    ReadResourceResult, Resource, ResourceContents, ResourceTemplate, Role, ServerCapabilities,
+    ServerConfig, Tool, ToolAnnotations,
 };
 use rmcp::schemars::JsonSchema;
 use rmcp::service::RequestContext;
@@ -18,6 +21,10 @@ use serde_json::json;
 
 use crate::config::Environment;
 use crate::log;
+
+/// The resource, and what begins the addresses that its template gives.
+const ABOUT: &str = "sample://about";
+const ECHO: &str = "sample://echo/";
 
 /// The MCP server; clones share the environment and the start time.
 #[derive(Clone, Debug)]
@@ -132,9 +139,15 @@ impl SampleServer {
 
 impl ServerHandler for SampleServer {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build()).with_server_info(
-            Implementation::new("toolbox-sample-mcp", env!("CARGO_PKG_VERSION")),
-        )
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_prompts()
+            .enable_resources()
+            .build();
+        ServerConfig::new(capabilities).with_server_info(Implementation::new(
+            "toolbox-sample-mcp",
+            env!("CARGO_PKG_VERSION"),
+        ))
     }
 
     async fn list_tools(
@@ -161,6 +174,64 @@ impl ServerHandler for SampleServer {
         // Debug quotes the caller's text, so that it cannot forge further log lines. Arguments are not logged.
         log(&format!("tools/call {name:?} {outcome}"));
         result.map(Into::into)
+    }
+
+    async fn list_prompts(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        let name = PromptArgument::new("name").with_required(true);
+        let prompt = Prompt::new("greet", Some("Greets somebody"), Some(vec![name]));
+        Ok(ListPromptsResult::with_all_items(vec![prompt]))
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let arguments = request.arguments.unwrap_or_default();
+        let name = arguments.get("name").and_then(|name| name.as_str());
+        let (Some(name), "greet") = (name, &*request.name) else {
+            let text = "There is the prompt greet only, with the argument name";
+            return Err(ErrorData::invalid_params(text, None));
+        };
+        let message = PromptMessage::new_text(Role::User, format!("Greet {name}"));
+        Ok(GetPromptResult::new(vec![message]).into())
+    }
+
+    async fn list_resources(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let about = Resource::new(ABOUT, "about").with_description("What this server is");
+        Ok(ListResourcesResult::with_all_items(vec![about]))
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        let echo = ResourceTemplate::new(format!("{ECHO}{{message}}"), "echo")
+            .with_description("The message itself");
+        Ok(ListResourceTemplatesResult::with_all_items(vec![echo]))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let text = match request.uri.strip_prefix(ECHO) {
+            Some(message) => message,
+            None if request.uri == ABOUT => "A sample MCP server for Toolbox's demo and tests",
+            None => return Err(ErrorData::invalid_params("Unknown resource", None)),
+        };
+        let contents = ResourceContents::text(text, &request.uri);
+        Ok(ReadResourceResult::new(vec![contents]).into())
     }
 }
 

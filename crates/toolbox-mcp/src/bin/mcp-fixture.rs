@@ -172,14 +172,15 @@ impl Server {
                 self.initialized.store(true, Ordering::Relaxed);
                 self.succeed(id, &json!({
                     "protocolVersion": message["params"]["protocolVersion"],
-                    "capabilities": { "tools": { "listChanged": true }, "logging": {}, "resources": { "subscribe": true } },
+                    "capabilities": { "tools": { "listChanged": true }, "logging": {}, "resources": { "subscribe": true },
+                        "prompts": {}, "completions": {} },
                     "serverInfo": { "name": "fixture", "version": "1.0" },
                 }));
             }
             "server/discover" => self.succeed(id, &json!({
                 "resultType": "complete",
                 "supportedVersions": ["2026-07-28"],
-                "capabilities": { "tools": {} },
+                "capabilities": { "tools": {}, "resources": {}, "prompts": {}, "completions": {} },
                 "_meta": { "io.modelcontextprotocol/serverInfo": { "name": "fixture", "version": "1.0" } },
                 "ttlMs": 0,
                 "cacheScope": "private",
@@ -196,6 +197,32 @@ impl Server {
                 }
             }
             "tools/call" => self.call(id, &message["params"]),
+            "prompts/list" => self.succeed(id, &json!({ "prompts": [
+                { "name": "greet", "arguments": [{ "name": "who" }] },
+                { "name": "a b" },
+            ] })),
+            "prompts/get" => {
+                let prompt = format!("{} {}", message["params"]["name"], message["params"]["arguments"]);
+                self.succeed(id, &json!({ "messages": [
+                    { "role": "user", "content": { "type": "text", "text": prompt } },
+                    { "role": "user", "content": { "type": "resource", "resource": { "uri": "test://one", "text": "1" } } },
+                ] }));
+            }
+            // The second page is the last.
+            "resources/list" => self.succeed(id, &match message["params"]["cursor"].as_str() {
+                None => json!({ "resources": [{ "uri": "test://one", "name": "one" }], "nextCursor": "2" }),
+                Some(_) => json!({ "resources": [{ "name": "\"two\"", "uri": "file:///a b/\"2\"" }, { "name": "none" }] }),
+            }),
+            "resources/templates/list" => self.succeed(id, &json!({ "resourceTemplates": [
+                { "uriTemplate": "test://{number}{?q}", "name": "any" },
+            ] })),
+            "resources/read" => {
+                let uri = &message["params"]["uri"];
+                self.succeed(id, &json!({ "contents": [{ "uri": uri, "text": format!("read {uri}") }] }));
+            }
+            "completion/complete" => self.succeed(id, &json!({ "completion": { "values": [
+                message["params"]["ref"].to_string(),
+            ] } })),
             "ping" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" => {
                 self.succeed(id, &json!({}));
             }
@@ -213,7 +240,7 @@ impl Server {
 
     fn tools(&self) -> Value {
         let mut names = vec![
-            "echo", "sleep", "block", "large", "die", "ask", "grow", "log", "touch", "pid",
+            "echo", "sleep", "block", "large", "die", "ask", "grow", "log", "touch", "pid", "link",
         ];
         if self.grown.load(Ordering::Relaxed) {
             names.push("grown");
@@ -238,6 +265,14 @@ impl Server {
             "echo" => self.say(id, arguments["message"].as_str().unwrap_or_default()),
             "pid" => self.say(id, &std::process::id().to_string()),
             "die" => std::process::exit(7),
+            "link" => self.succeed(
+                id,
+                &json!({ "content": [
+                { "type": "text", "text": "test://one" },
+                { "type": "resource_link", "uri": "test://one", "name": "one" },
+                { "type": "resource", "resource": { "uri": "test://two", "text": "2" } },
+            ] }),
+            ),
             // It does nothing else meanwhile.
             "block" => {
                 std::thread::sleep(Duration::from_millis(

@@ -257,7 +257,7 @@ impl Hub {
         if let Err(error) = listing.tools.add(&page) {
             return self.list_failed(now, error.to_string());
         }
-        for tool in page.tools {
+        for tool in page.entries {
             if let Some(tool) = lenient::read::<Value>(tool.get()) {
                 listing.mirrors.add(&json!({ "tools": [tool] }));
             }

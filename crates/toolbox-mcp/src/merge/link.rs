@@ -15,10 +15,11 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::outward::{self, Alias};
+use super::lists::{COMPLETE, Entries, Entry, List};
+use super::outward::Alias;
 use super::{
     Asked, BUSY, LITTLE_PATIENCE, Listed, MOST_OF_LIST, MOST_OF_TEXT, Member, Merge, Object,
-    PATIENCE, Servers, Tool, Tools,
+    PATIENCE, Servers,
 };
 use crate::hub::{LEGACY, STATELESS, read_discover, read_initialize, stateless_params};
 use crate::lenient;
@@ -32,7 +33,9 @@ use crate::wire::sse::{Part, Reader};
 const MAX_PAGES: usize = 100;
 /// Most bytes that are kept of what a client says of itself.
 const MOST_OF_CLIENT: usize = 16 * 1024;
-const TOO_LONG: &str = "the list of its tools is too long";
+const TOO_LONG: &str = "what it lists is too long";
+/// What servers may have, of what is asked here.
+const OFFERS: [&str; 4] = ["tools", "prompts", "resources", "completions"];
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 /// What the stateless era says of a client in each request.
@@ -166,7 +169,8 @@ impl Session {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Link {
     era: Era,
-    has_tools: bool,
+    /// What the server says that it has, of [`OFFERS`].
+    offers: Vec<&'static str>,
     /// The server's run in which it was opened.
     run: Option<String>,
     /// What the server tells models.
@@ -186,6 +190,10 @@ enum Era {
 impl Link {
     pub(super) const fn is_stateless(&self) -> bool {
         matches!(self.era, Era::Stateless)
+    }
+
+    pub(super) fn offers(&self, what: &str) -> bool {
+        self.offers.contains(&what)
     }
 
     /// Whether the server has been started anew since. What it said of itself then may not hold.
@@ -235,17 +243,26 @@ impl Link {
         request
     }
 
-    /// The client's call as this server gets it, and what it is called there.
+    /// The client's request about the entry that the server calls `name`, as this server gets it, and what it is called there.
     pub(super) fn call<S>(
         &self,
         asked: &Asked<'_, S>,
-        tool: &str,
+        list: List,
+        name: &str,
     ) -> Option<(Request<Body>, Alias)> {
-        let message = asked.message;
+        let (message, method) = (asked.message, &*asked.message.method);
+        let named = serde_json::value::to_raw_value(name).ok()?;
+        let reference;
         let params = message.raw(message.params.as_ref()?);
         let mut params: Object<'_> = serde_json::from_str(params).ok()?;
-        let name = serde_json::value::to_raw_value(tool).ok()?;
-        params.insert("name".to_owned(), &name);
+        if method == COMPLETE {
+            let mut anew: Object<'_> = serde_json::from_str(params.get("ref")?.get()).ok()?;
+            anew.insert(list.parameter().to_owned(), &named);
+            reference = serde_json::value::to_raw_value(&anew).ok()?;
+            params.insert("ref".to_owned(), &reference);
+        } else {
+            params.insert(list.parameter().to_owned(), &named);
+        }
         let meta: BTreeMap<String, Value> = match params.get("_meta") {
             Some(meta) => serde_json::from_str(meta.get()).ok()?,
             None => BTreeMap::new(),
@@ -270,8 +287,9 @@ impl Link {
         let id = &alias.sent;
         let params = serde_json::to_string(&params).ok()?;
         let text =
-            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{params}}}"#);
-        let mut request = self.request(text.into(), Some(("tools/call", tool)));
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
+        let name = if method == COMPLETE { "" } else { name };
+        let mut request = self.request(text.into(), Some((method, name)));
         if let (Era::Stateless, true) = (&self.era, asked.session.is_stateless()) {
             for (name, value) in asked.headers {
                 if name.as_str().starts_with(checks::PARAMETER) {
@@ -399,14 +417,14 @@ impl Merge {
             Answered::Error(why) => return Err(why),
             Answered::Gone => return Err("it refuses sessions".to_owned()),
         };
-        let (version, _, has_tools) =
+        let (version, ..) =
             read_initialize(&result).ok_or("it answered initialize with something else")?;
         let link = Link {
             era: Era::Session {
                 id: session,
                 version,
             },
-            has_tools,
+            offers: offers(&result),
             run: None,
             instructions: instructions(&result),
         };
@@ -424,7 +442,7 @@ impl Merge {
     ) -> Result<Link, String> {
         let mut link = Link {
             era: Era::Stateless,
-            has_tools: false,
+            offers: Vec::new(),
             run: None,
             instructions: None,
         };
@@ -439,9 +457,8 @@ impl Merge {
         {
             Answered::Result(result, _) => {
                 let value: Value = lenient::read(&result).unwrap_or_default();
-                let (_, has_tools) =
-                    read_discover(&value).ok_or("it does not speak the stateless revision")?;
-                link.has_tools = has_tools;
+                read_discover(&value).ok_or("it does not speak the stateless revision")?;
+                link.offers = offers(&result);
                 link.instructions = instructions(&result);
                 Ok(link)
             }
@@ -450,30 +467,37 @@ impl Merge {
         }
     }
 
-    /// All tools of a server that the caller may see.
-    pub(super) async fn tools<S: Servers>(
+    /// All entries of a server's list that the caller may see.
+    pub(super) async fn entries<S: Servers>(
         &self,
         servers: &S,
         session: &Session,
         member: &Member,
+        list: List,
     ) -> Listed {
-        let mut tools = Tools {
-            tools: Vec::new(),
+        let mut entries = Entries {
+            entries: Vec::new(),
             held: self.budget.hold(),
         };
-        if member.is_idle
-            && let Some(entries) = servers.listed(member.id)
-        {
-            let raw = entries
-                .iter()
-                .filter_map(|entry| serde_json::from_str(entry).ok());
-            return self.take(&mut tools, raw).map(|()| tools);
+        if member.is_idle {
+            match servers.listed(member.id, list) {
+                Some(known) => {
+                    let known = known.iter();
+                    let raw = known.filter_map(|entry| serde_json::from_str(entry).ok());
+                    return self.take(&mut entries, list, raw).map(|()| entries);
+                }
+                // Without its tools nobody would call it.
+                None if list == List::Tools => {}
+                None => return Err("nobody uses it now; its next call starts it".to_owned()),
+            }
         }
-        self.pages(servers, session, member, |page| {
-            self.take(&mut tools, page.tools.iter().copied())
+        self.pages(servers, session, member, list, |page| {
+            self.take(&mut entries, list, page.entries.iter().copied())
         })
         .await?;
-        Ok(tools)
+        let known = entries.entries.iter();
+        servers.keep(member.id, list, known.map(|entry| entry.named(&entry.name)));
+        Ok(entries)
     }
 
     /// Takes the pages of a server's list.
@@ -482,13 +506,15 @@ impl Merge {
         servers: &S,
         session: &Session,
         member: &Member,
+        list: List,
         mut take: impl FnMut(&Page<'_>) -> Result<(), String>,
     ) -> Result<(), String> {
         let mut link = self.open(servers, session, member).await?;
+        let method = list.method();
         let mut cursor = None::<String>;
         let mut may_open = true;
         for _ in 0..MAX_PAGES {
-            if !link.has_tools {
+            if !link.offers(list.capability()) {
                 return Ok(());
             }
             let id = session.fresh();
@@ -497,9 +523,8 @@ impl Merge {
                 (false, Some(cursor)) => json!({ "cursor": cursor }),
                 (false, None) => json!({}),
             };
-            let message =
-                json!({ "jsonrpc": "2.0", "id": id, "method": "tools/list", "params": params });
-            let request = link.request(message.to_string().into(), Some(("tools/list", "")));
+            let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+            let request = link.request(message.to_string().into(), Some((method, "")));
             let response = servers.serve(member.id, request).await;
             if is_refused(response.status()) && may_open && cursor.is_none() {
                 may_open = false;
@@ -512,33 +537,35 @@ impl Merge {
                 Answered::Gone => return Err("its session ended".to_owned()),
                 Answered::Error(why) => return Err(why),
             };
-            let page = Page::read(&result).map_err(|error| error.to_string())?;
+            let page = list.page(&result)?;
             take(&page)?;
             match page.next {
                 Some(next) => cursor = Some(next),
                 None => return Ok(()),
             }
         }
-        Err(format!(
-            "its list of tools has no end after {MAX_PAGES} pages"
-        ))
+        Err(format!("{method} has no end after {MAX_PAGES} pages"))
     }
 
     /// Adds entries of a list.
     fn take<'a>(
         &self,
-        tools: &mut Tools,
+        to: &mut Entries,
+        list: List,
         entries: impl IntoIterator<Item = &'a RawValue>,
     ) -> Result<(), String> {
-        let mut bytes: usize = tools.tools.iter().map(Tool::bytes).sum();
-        for tool in entries.into_iter().filter_map(read_tool) {
-            bytes += tool.bytes();
+        let mut bytes: usize = to.entries.iter().map(Entry::bytes).sum();
+        for entry in entries {
+            let Some(entry) = Entry::read(list, entry) else {
+                continue;
+            };
+            bytes += entry.bytes();
             if bytes > self.most_of_list() {
                 return Err(TOO_LONG.to_owned());
             }
-            tools.tools.push(tool);
+            to.entries.push(entry);
         }
-        if tools.held.set(bytes) {
+        if to.held.set(bytes) {
             Ok(())
         } else {
             Err(BUSY.to_owned())
@@ -663,26 +690,17 @@ fn instructions(result: &str) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// A tool, and its entry around its name. What has no name, or several, is left out.
-fn read_tool(tool: &RawValue) -> Option<Tool> {
+/// What a server says that it has.
+fn offers(result: &str) -> Vec<&'static str> {
     #[derive(Deserialize)]
-    struct Named<'a> {
+    struct Wire<'a> {
         #[serde(borrow)]
-        name: &'a RawValue,
+        capabilities: Object<'a>,
     }
-    let text = tool.get();
-    let named: Named<'_> = serde_json::from_str(text).ok()?;
-    let (before, after) = outward::around(text, named.name);
-    Some(Tool {
-        name: lenient::read(named.name.get())?,
-        before: in_one_line(before),
-        after: in_one_line(after),
-    })
-}
-
-/// JSON without line breaks, which stand between values only: events have none.
-fn in_one_line(json: &str) -> String {
-    json.replace(['\n', '\r'], " ")
+    let read = serde_json::from_str::<Wire<'_>>(result);
+    let said = read.map_or_else(|_| Object::new(), |wire| wire.capabilities);
+    let has = |what: &&str| said.get(*what).is_some_and(|value| value.get() != "null");
+    OFFERS.into_iter().filter(has).collect()
 }
 
 #[cfg(test)]
@@ -702,7 +720,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(50)).await;
             *held = Some(Link {
                 era: Era::Stateless,
-                has_tools: true,
+                offers: Vec::new(),
                 run: None,
                 instructions: None,
             });

@@ -1,11 +1,12 @@
-//! Several servers as one, for clients of either era: their tools under names of their own ([`names`]).
+//! Several servers as one, for clients of either era: their tools, prompts and resources under names of their own ([`names`]).
 //!
 //! A merged session holds one to each server, opened when it is needed; a server is spoken to in its own era. Answers pass
 //! with what belongs to a call: progress, log messages, and questions, whose ids lead back to the server that asked. Of what a
 //! server says beside a call only that its tools changed is passed on, from what is known of them. One that does not answer
-//! hides no other: its absence is in the instructions and is a tool of the list. Prompts and resources are not offered.
+//! hides no other: its absence is in the instructions and is a tool of the list. Nobody subscribes to a resource here.
 
 mod link;
+mod lists;
 pub mod names;
 mod outward;
 
@@ -21,17 +22,21 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use toolbox_api::mcp_pin::{MAX_DEFINITIONS, McpTools};
 use uuid::Uuid;
 
 use self::link::Session;
+use self::lists::Entries;
+pub use self::lists::List;
 use crate::hub::{BATCHES, LEGACY, STATELESS};
+use crate::lenient;
 use crate::rpc::{self, Fields, Kind, Malformed, Message, code};
 use crate::tools::{Toolset, definition};
 use crate::wire::accept::Accepts;
-use crate::wire::body::{self, Budget, Held};
+use crate::wire::body::{self, Budget};
 use crate::wire::checks::{self, Era, Refusal};
 use crate::wire::{reply, rewrite, sse};
 
@@ -47,7 +52,7 @@ const LITTLE_PATIENCE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_secs(1);
 /// The tool by which a model learns which servers are absent. No server's part is without digits.
 const ABSENT_TOOL: &str = "toolbox__unavailable_servers";
-/// Longest list of one server's tools, and of all, in bytes. No model takes more.
+/// Longest list of one server, and of all, in bytes. No model takes more.
 const MOST_OF_LIST: usize = 2 * 1024 * 1024;
 const MOST_OF_LISTS: usize = 4 * 1024 * 1024;
 const BUSY: &str = "too many long lists are being read; try again";
@@ -65,7 +70,7 @@ pub struct Member {
     pub absent: Option<String>,
     /// It was well when it was probed last.
     pub is_well: bool,
-    /// It was stopped because nobody used it; a call starts it, and to list its tools it is left alone.
+    /// It was stopped because nobody used it; a call starts it, and for lists it is left alone.
     pub is_idle: bool,
     /// Another when its tools are others.
     pub version: Option<String>,
@@ -80,8 +85,11 @@ pub trait Servers: Clone + Send + Sync + 'static {
     /// Which they are now.
     fn members(&self) -> Vec<Member>;
 
-    /// The entries of the tools that one of them listed last, of those that the caller may see; none if they were not kept.
-    fn listed(&self, id: Uuid) -> Option<Vec<String>>;
+    /// The entries that one of them listed last, of those that the caller may see; none if they were not kept.
+    fn listed(&self, id: Uuid, list: List) -> Option<Vec<String>>;
+
+    /// Takes the entries that one of them listed just now, to be kept or not.
+    fn keep(&self, id: Uuid, list: List, entries: impl Iterator<Item = String>);
 
     /// Passes a request to one of them.
     fn serve(
@@ -119,28 +127,8 @@ struct Asked<'a, S> {
     accepts: Accepts,
 }
 
-/// A server's tools, or why they are not there.
-type Listed = Result<Tools, String>;
-
-struct Tools {
-    tools: Vec<Tool>,
-    /// Memory for them.
-    held: Held,
-}
-
-struct Tool {
-    name: String,
-    /// Its entry around the name.
-    before: String,
-    after: String,
-}
-
-impl Tool {
-    /// What it takes in memory, nearly.
-    const fn bytes(&self) -> usize {
-        size_of::<Self>() + self.name.len() + self.before.len() + self.after.len()
-    }
-}
+/// A server's list, or why it is not there.
+type Listed = Result<Entries, String>;
 
 impl Merge {
     /// Without sessions. A message may have `limit` bytes.
@@ -166,7 +154,7 @@ impl Merge {
                 reply::status(StatusCode::METHOD_NOT_ALLOWED, "POST")
             }
             Method::GET => match self.named(&head.headers, who) {
-                Ok(_) => listening(news(servers, Value::Null)),
+                Ok(_) => listening(news(servers, NEWS.to_vec(), Value::Null)),
                 Err(refusal) => refusal.into_response(),
             },
             Method::DELETE => match self.named(&head.headers, who) {
@@ -187,9 +175,9 @@ impl Merge {
         let member = servers.members().pop().ok_or("it is no MCP server")?;
         let session = Session::stateless("");
         let (mut known, mut tools, mut bytes) = (Toolset::default(), Vec::new(), 0);
-        let listing = self.pages(&servers, &session, &member, |page| {
+        let listing = self.pages(&servers, &session, &member, List::Tools, |page| {
             known.add(page).map_err(|error| error.to_string())?;
-            for tool in &page.tools {
+            for tool in &page.entries {
                 let tool = definition(tool.get()).ok_or("one of its tools cannot be read")?;
                 bytes += serde_json::to_string(&tool).map_or(0, |text| text.len());
                 tools.push(tool);
@@ -294,7 +282,7 @@ impl Merge {
             "initialize" => {
                 let result = json!({
                     "protocolVersion": asked.session.version,
-                    "capabilities": { "tools": { "listChanged": true } },
+                    "capabilities": capabilities(),
                     "serverInfo": server_info(),
                     "instructions": self.instructions(&asked).await,
                 });
@@ -304,7 +292,7 @@ impl Merge {
                 let result = json!({
                     "resultType": "complete",
                     "supportedVersions": [STATELESS],
-                    "capabilities": { "tools": { "listChanged": true } },
+                    "capabilities": capabilities(),
                     "serverInfo": server_info(),
                     "_meta": { "io.modelcontextprotocol/serverInfo": server_info() },
                     "instructions": self.instructions(&asked).await,
@@ -314,14 +302,20 @@ impl Merge {
                 asked.result(&result.to_string())
             }
             "ping" => asked.result("{}"),
-            "tools/list" => self.list(&asked).await,
-            "tools/call" => self.call(asked).await,
+            "tools/list" => self.list(&asked, List::Tools).await,
+            "prompts/list" => self.list(&asked, List::Prompts).await,
+            "resources/list" => self.list(&asked, List::Resources).await,
+            "resources/templates/list" => self.list(&asked, List::Templates).await,
+            "tools/call" | "prompts/get" | "resources/read" | lists::COMPLETE => {
+                self.call(asked).await
+            }
             "subscriptions/listen" if asked.session.is_stateless() => {
                 let id = serde_json::from_str(id_of(asked.message)).unwrap_or_default();
-                listening(news(asked.servers, id))
+                let wanted = wanted(asked.message);
+                listening(news(asked.servers, wanted, id))
             }
             _ => {
-                let text = "Method not found: this URL has the tools of several servers; each server's own URL has its prompts and resources";
+                let text = "Method not found: this URL has the tools, prompts and resources of several servers; what else a server has is at its own URL";
                 let body = rpc::error(id_of(asked.message), code::METHOD_NOT_FOUND, text, None);
                 let status = if asked.session.is_stateless() {
                     StatusCode::NOT_FOUND
@@ -364,7 +358,7 @@ impl Merge {
                 Err(why) => absent.push((part.to_owned(), why)),
             }
         }
-        let mut text = "The tools of several servers; each is named server__tool.".to_owned();
+        let mut text = "The tools of several servers; each is named server__tool, as prompts are. Resources are at toolbox://server/.".to_owned();
         if !there.is_empty() {
             let _ = write!(text, " Servers: {}.", there.join(", "));
         }
@@ -374,35 +368,41 @@ impl Merge {
         text + &own
     }
 
-    /// The tools of each server, or why they are not there.
-    async fn lists<S: Servers>(&self, asked: &Asked<'_, S>, members: &[Member]) -> Vec<Listed> {
-        join_all(members.iter().map(|member| async {
-            let listing = self.tools(&asked.servers, asked.session, member);
+    /// This list of each server, or why it is not there.
+    async fn lists<S: Servers>(
+        &self,
+        asked: &Asked<'_, S>,
+        members: &[Member],
+        list: List,
+    ) -> Vec<Listed> {
+        join_all(members.iter().map(|member| async move {
+            let listing = self.entries(&asked.servers, asked.session, member, list);
             within(member, patience(member), listing).await
         }))
         .await
     }
 
-    async fn list<S: Servers>(&self, asked: &Asked<'_, S>) -> Response<Body> {
+    async fn list<S: Servers>(&self, asked: &Asked<'_, S>, list: List) -> Response<Body> {
         let members = asked.servers.members();
         let parts = parts(&members);
         let (mut absent, mut names) = (Vec::new(), HashSet::new());
         let mut entries = String::new();
         let mut held = self.budget.hold();
-        for (member, listed) in members.iter().zip(self.lists(asked, &members).await) {
+        let lists = self.lists(asked, &members, list).await;
+        for (member, listed) in members.iter().zip(lists) {
             let part = part_of(&parts, member.id);
             let before = entries.len();
-            let listed = listed.and_then(|tools| {
-                for tool in &tools.tools {
-                    let name = names::tool(part, &tool.name);
-                    // Names are text without anything to escape.
-                    if names.insert(name.clone()) {
-                        let _ = write!(entries, "{}\"{name}\"{},", tool.before, tool.after);
+            let listed = listed.and_then(|listed| {
+                for entry in &listed.entries {
+                    let name = list.outward(part, &entry.name);
+                    let entry = entry.named(&name);
+                    if names.insert(name) {
+                        let _ = write!(entries, "{entry},");
                     }
                 }
                 // The answer is a copy.
                 if entries.len() > MOST_OF_LISTS.min(self.limit) {
-                    Err("the list of its tools is too long beside those of the others".to_owned())
+                    Err("what it lists is too long beside the lists of the others".to_owned())
                 } else if held.set(2 * entries.len()) {
                     Ok(())
                 } else {
@@ -414,7 +414,7 @@ impl Merge {
                 absent.push((part.to_owned(), why));
             }
         }
-        if !absent.is_empty() {
+        if list == List::Tools && !absent.is_empty() {
             let tool = json!({
                 "name": ABSENT_TOOL,
                 "title": "Unavailable servers",
@@ -429,42 +429,42 @@ impl Merge {
             .collect::<Vec<_>>() });
         let entries = entries.trim_end_matches(',');
         let more = if asked.session.is_stateless() {
-            r#","resultType":"complete","ttlMs":0,"cacheScope":"private""#
+            format!(",{}", outward::STALE)
         } else {
-            ""
+            String::new()
         };
-        let id = id_of(asked.message);
+        let (id, field) = (id_of(asked.message), list.field());
         let text = format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"result":{{"tools":[{entries}],"_meta":{meta}{more}}}}}"#
+            r#"{{"jsonrpc":"2.0","id":{id},"result":{{"{field}":[{entries}],"_meta":{meta}{more}}}}}"#
         );
         held.set(text.len());
         asked.answer(StatusCode::OK, held.carried_by(text.into()))
     }
 
+    /// Passes a request about one entry of a list to the server that has it.
     async fn call<S: Servers>(&self, asked: Asked<'_, S>) -> Response<Body> {
-        let Some(name) = asked.message.text(asked.fields.name.as_ref()) else {
-            let text = "name the tool in params.name";
-            let body = rpc::error(id_of(asked.message), code::INVALID_PARAMS, text, None);
-            return asked.answer(StatusCode::OK, body);
+        let Some((list, name)) = lists::asked(asked.message, asked.fields) else {
+            let text = "params must name what is asked for: a tool or a prompt in name, a resource in uri, either in ref for completion/complete";
+            return asked.refused(code::INVALID_PARAMS, text);
         };
-        if name == ABSENT_TOOL {
+        if list == List::Tools && name == ABSENT_TOOL {
             return self.look_again(&asked).await;
         }
         let members = asked.servers.members();
         let parts = parts(&members);
-        let found = names::split(&name).and_then(|(server, tool)| {
+        let found = list.split(&name).and_then(|(server, own)| {
             let (id, _) = parts.iter().find(|(_, part)| part == server)?;
             let member = members.iter().find(|member| member.id == *id)?;
-            Some((member, server, tool))
+            Some((member, server, own))
         });
-        let Some((member, server, tool)) = found else {
-            return asked.unknown(&name);
+        let Some((member, server, own)) = found else {
+            return asked.unknown(list, &name);
         };
         // By its own URL it would be waited for as long.
         let ready = member.ready;
-        let tool = match within(member, ready, self.original(&asked, member, tool)).await {
-            Ok(Some(tool)) => tool,
-            Ok(None) => return asked.unknown(&name),
+        let own = match within(member, ready, self.original(&asked, member, list, own)).await {
+            Ok(Some(own)) => own,
+            Ok(None) => return asked.unknown(list, &name),
             Err(why) => return asked.failed(&format!("{server} is not available: {why}")),
         };
         for is_last in [false, true] {
@@ -473,7 +473,15 @@ impl Merge {
                 Ok(link) => link,
                 Err(why) => return asked.failed(&format!("{server} is not available: {why}")),
             };
-            let Some((request, call)) = link.call(&asked, &tool) else {
+            let is_completion = &*asked.message.method == lists::COMPLETE;
+            // Some servers end when they are asked for what they do not have.
+            if is_completion && !link.offers("completions") {
+                return asked.complete(json!({ "completion": { "values": [] } }));
+            }
+            if list != List::Tools && !link.offers(list.capability()) {
+                return asked.unknown(list, &name);
+            }
+            let Some((request, call)) = link.call(&asked, list, &own) else {
                 return malformed(Malformed::Params);
             };
             let response = asked.servers.serve(member.id, request).await;
@@ -482,9 +490,17 @@ impl Merge {
                 asked.session.forget(member.id, &link).await;
                 continue;
             }
+            let completes = if list == List::Resources {
+                outward::STALE
+            } else {
+                outward::COMPLETE
+            };
+            let is_older = asked.session.is_stateless() && !link.is_stateless();
             let outward = outward::Outward {
                 server: member.id,
-                completes: asked.session.is_stateless() && !link.is_stateless(),
+                list: (!is_completion).then_some(list),
+                home: names::home(server),
+                completes: is_older.then_some(completes),
                 call,
                 is_answered: AtomicBool::new(false),
             };
@@ -494,18 +510,24 @@ impl Merge {
         asked.failed(&format!("{server} does not keep its session"))
     }
 
-    /// The tool that is called so; none if there is none.
+    /// What the server itself calls an entry; none if there is no such one.
     async fn original<S: Servers>(
         &self,
         asked: &Asked<'_, S>,
         member: &Member,
+        list: List,
         part: &str,
     ) -> Result<Option<String>, String> {
-        if !names::is_short(part) {
+        if list.parameter() != "name" || !names::is_short(part) {
             return Ok(Some(part.to_owned()));
         }
-        let tools = self.tools(&asked.servers, asked.session, member).await?;
-        let mut names = tools.tools.into_iter().map(|tool| tool.name);
+        // The call starts it all the same.
+        let member = Member {
+            is_idle: false,
+            ..member.clone()
+        };
+        let listed = self.entries(&asked.servers, asked.session, &member, list);
+        let mut names = listed.await?.entries.into_iter().map(|entry| entry.name);
         Ok(names.find(|name| names::part(name) == part))
     }
 
@@ -514,7 +536,8 @@ impl Merge {
         let members = asked.servers.members();
         let parts = parts(&members);
         let mut absent = Vec::new();
-        for (member, listed) in members.iter().zip(self.lists(asked, &members).await) {
+        let lists = self.lists(asked, &members, List::Tools).await;
+        for (member, listed) in members.iter().zip(lists) {
             if let Err(why) = listed {
                 absent.push((part_of(&parts, member.id).to_owned(), why));
             }
@@ -626,26 +649,35 @@ impl<S> Asked<'_, S> {
 
     /// The result of a tool that is a text.
     fn said(&self, text: &str, is_error: bool) -> Response<Body> {
-        let mut result =
-            json!({ "content": [{ "type": "text", "text": text }], "isError": is_error });
+        self.complete(json!({ "content": [{ "type": "text", "text": text }], "isError": is_error }))
+    }
+
+    fn complete(&self, mut result: Value) -> Response<Body> {
         if self.session.is_stateless() {
             result["resultType"] = "complete".into();
         }
         self.result(&result.to_string())
     }
 
-    /// A failure that a model reads.
+    /// A failure of a server: of a tool, one that a model reads.
     fn failed(&self, text: &str) -> Response<Body> {
-        self.said(text, true)
+        if &*self.message.method == "tools/call" {
+            return self.said(text, true);
+        }
+        self.refused(code::UNAVAILABLE, text)
     }
 
-    fn unknown(&self, name: &str) -> Response<Body> {
-        let text = format!(
-            "Unknown tool: {}; tools/list names them",
-            checks::short(name)
-        );
-        let body = rpc::error(id_of(self.message), code::INVALID_PARAMS, &text, None);
-        self.answer(StatusCode::OK, body)
+    fn refused(&self, code: i32, text: &str) -> Response<Body> {
+        self.answer(
+            StatusCode::OK,
+            rpc::error(id_of(self.message), code, text, None),
+        )
+    }
+
+    fn unknown(&self, list: List, name: &str) -> Response<Body> {
+        let (noun, name) = (list.noun(), checks::short(name));
+        let text = format!("Unknown {noun}: {name}; {} names them", list.method());
+        self.refused(code::INVALID_PARAMS, &text)
     }
 }
 
@@ -688,9 +720,14 @@ fn absence(absent: &[(String, String)]) -> String {
         .map(|(server, why)| format!("{server} ({})", &why[..why.floor_char_boundary(300)]))
         .collect();
     format!(
-        "Not available now, so that their tools are missing: {}.",
+        "Not available now, so that what they have is missing: {}.",
         each.join("; ")
     )
+}
+
+fn capabilities() -> Value {
+    let changes = json!({ "listChanged": true });
+    json!({ "tools": changes, "prompts": changes, "resources": changes, "completions": {} })
 }
 
 fn server_info() -> Value {
@@ -718,17 +755,53 @@ fn malformed(error: Malformed) -> Response<Body> {
     reply::json(StatusCode::BAD_REQUEST, body)
 }
 
-/// What a list of tools depends on.
-fn offered(members: &[Member]) -> Vec<(Uuid, bool, Option<String>)> {
+/// Of which lists a client may want to hear that they are others.
+const NEWS: [List; 3] = [List::Tools, List::Prompts, List::Resources];
+
+/// The lists of which the request of a subscription wants to hear.
+fn wanted(message: &Message) -> Vec<List> {
+    #[derive(Deserialize)]
+    struct Params {
+        notifications: BTreeMap<String, Value>,
+    }
+    let params = message.params.as_ref().map(|span| message.raw(span));
+    let params = params.and_then(lenient::read::<Params>);
+    let asked = params.map_or_else(BTreeMap::new, |params| params.notifications);
+    let is_wanted = |list: &List| asked.get(&wish(*list)) == Some(&Value::Bool(true));
+    NEWS.into_iter().filter(is_wanted).collect()
+}
+
+/// How a subscription names a list.
+fn wish(list: List) -> String {
+    format!("{}ListChanged", list.capability())
+}
+
+/// What lists depend on, of one server.
+#[derive(PartialEq, Eq)]
+struct Offered {
+    /// The server, whether it is there, and which tools it has.
+    tools: (Uuid, bool, Option<String>),
+    /// Its run: after a start its prompts and resources may be others.
+    run: Option<String>,
+}
+
+fn offered(members: &[Member]) -> Vec<Offered> {
     let offered = |member: &Member| {
         let is_there = member.absent.is_none() && member.is_well;
-        (member.id, is_there, member.version.clone())
+        Offered {
+            tools: (member.id, is_there, member.version.clone()),
+            run: member.run.clone(),
+        }
     };
     members.iter().map(offered).collect()
 }
 
-/// Says when the tools are others. `subscription` is the id of a request of the stateless era, which is acknowledged first.
-fn news<S: Servers>(servers: S, subscription: Value) -> impl stream::Stream<Item = Bytes> + Send {
+/// Says when lists are others. `subscription` is the id of a request of the stateless era, which is acknowledged first.
+fn news<S: Servers>(
+    servers: S,
+    lists: Vec<List>,
+    subscription: Value,
+) -> impl stream::Stream<Item = Bytes> + Send {
     let is_subscribed = !subscription.is_null();
     let message = move |method: &str, mut params: Value| {
         if is_subscribed {
@@ -738,22 +811,32 @@ fn news<S: Servers>(servers: S, subscription: Value) -> impl stream::Stream<Item
         Bytes::from(message.to_string())
     };
     let first = is_subscribed.then(|| {
-        let params = json!({ "notifications": { "toolsListChanged": true } });
+        let heard: BTreeMap<_, _> = lists.iter().map(|list| (wish(*list), true)).collect();
+        let params = json!({ "notifications": heard });
         message("notifications/subscriptions/acknowledged", params)
     });
-    let notice = message("notifications/tools/list_changed", json!({}));
     let before = offered(&servers.members());
-    let changes = stream::unfold((servers, before), move |(servers, before)| {
-        let notice = notice.clone();
-        async move {
-            loop {
-                tokio::time::sleep(LOOK).await;
-                let now = offered(&servers.members());
-                if now != before {
-                    return Some((notice, (servers, now)));
-                }
+    let changes = stream::unfold((servers, before), |(servers, before)| async move {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let now = offered(&servers.members());
+            if now != before {
+                let of_tools =
+                    |all: &[Offered]| all.iter().map(|one| one.tools.clone()).collect::<Vec<_>>();
+                let are_tools_others = of_tools(&now) != of_tools(&before);
+                return Some((are_tools_others, (servers, now)));
             }
         }
+    });
+    let changes = changes.flat_map(move |are_tools_others| {
+        let others = lists
+            .iter()
+            .filter(|list| are_tools_others || **list != List::Tools);
+        let told = others.map(|list| {
+            let method = format!("notifications/{}/list_changed", list.capability());
+            message(&method, json!({}))
+        });
+        stream::iter(told.collect::<Vec<_>>())
     });
     stream::iter(first).chain(changes)
 }

@@ -1,8 +1,9 @@
-//! Names of tools where several servers are one: `server__tool`.
+//! Names where several servers are one: `server__tool`, also of prompts, and `toolbox://server/` before the address of a resource.
 //!
-//! The server's part ends in digits of its id and holds no `__`, so that no two servers have the same one and a name is split
-//! in one way only. A tool keeps its name where hosts take it; else the name is shortened and ends in digits of its digest. A
-//! name that looks like a shortened one is shortened too, so that none can be taken for another's.
+//! The server's part ends in digits of its id and holds neither `__` nor `/`, so that no two servers have the same one and a name
+//! is split in one way only. A tool keeps its name where hosts take it; else the name is shortened and ends in digits of its
+//! digest. A name that looks like a shortened one is shortened too, so that none can be taken for another's. An address stays
+//! whole behind the server's part, so that one which a client makes of a template leads to the same server.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -14,6 +15,8 @@ use uuid::Uuid;
 pub const MAX: usize = 64;
 /// Between the server's part and the tool's.
 const BETWEEN: &str = "__";
+/// Before the server's part of an address.
+const SCHEME: &str = "toolbox://";
 /// Longest readable beginning of a server's part.
 const MAX_SLUG: usize = 16;
 /// Digits of an id, or of a digest.
@@ -53,6 +56,16 @@ pub fn tool(server: &str, tool: &str) -> String {
 /// The server's part of a name, and the tool's.
 pub fn split(name: &str) -> Option<(&str, &str)> {
     name.split_once(BETWEEN)
+}
+
+/// What stands before the addresses of a server's resources.
+pub fn home(server: &str) -> String {
+    format!("{SCHEME}{server}/")
+}
+
+/// The server's part of an address, and what it is there.
+pub fn split_address(address: &str) -> Option<(&str, &str)> {
+    address.strip_prefix(SCHEME)?.split_once('/')
 }
 
 /// How a tool is called in a name.
@@ -168,6 +181,14 @@ mod tests {
                     prop_assert!(names.insert(name));
                 }
             }
+        }
+
+        #[test]
+        fn an_address_leads_back(id: u128, slug in "\\PC{0,20}", address in "\\PC{0,30}") {
+            let id = Uuid::from_u128(id);
+            let server = part_of(id, &[(id, &slug)]);
+            let outward = home(&server) + &address;
+            prop_assert_eq!(split_address(&outward), Some((&*server, &*address)));
         }
 
         #[test]

@@ -1,15 +1,19 @@
 //! From a server to the client: a question of the server gets an id that leads back to it, the client's call has its own id
-//! again, and an answer that does not come is an error.
+//! again, addresses of resources are those that lead to the server, and an answer that does not come is an error.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, Response, header};
-use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer as _};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::lists::List;
 use crate::rpc::{self, Span, code};
 use crate::wire::rewrite::{Rewrite, Rewritten};
 
@@ -20,6 +24,10 @@ const HEADERS: [HeaderName; 4] = [
     header::RETRY_AFTER,
     HeaderName::from_static("x-accel-buffering"),
 ];
+
+/// What results of the stateless era say, and what those say that clients may keep.
+pub(super) const COMPLETE: &str = r#""resultType":"complete""#;
+pub(super) const STALE: &str = r#""resultType":"complete","ttlMs":0,"cacheScope":"private""#;
 
 /// The answer without headers that mean something to one server's session only.
 pub(super) fn head(response: Response<Body>) -> Response<Body> {
@@ -47,8 +55,12 @@ pub(super) struct Alias {
 #[derive(Debug)]
 pub(super) struct Outward {
     pub(super) server: Uuid,
-    /// A result says that it is complete, which servers of the older era do not.
-    pub(super) completes: bool,
+    /// What the call is about an entry of; none where no resource is named in an answer.
+    pub(super) list: Option<List>,
+    /// What stands before the addresses of the server's resources.
+    pub(super) home: String,
+    /// What a result says more to clients of the stateless era, which servers of the older one do not.
+    pub(super) completes: Option<&'static str>,
     pub(super) call: Alias,
     /// The answer has passed.
     pub(super) is_answered: AtomicBool,
@@ -76,17 +88,17 @@ struct Progress<'a> {
 
 impl Outward {
     /// What is written anew of a message.
-    fn edits(&self, text: &str, wire: &Wire<'_>) -> Vec<(Span, String)> {
+    fn edits(&self, text: &str, wire: &Wire<'_>) -> Vec<(Span, Cow<'_, str>)> {
         let mut edits = Vec::new();
         if wire.method.is_some() {
             if let Some(id) = wire.id {
                 let outward = Value::from(format!("{}:{}", self.server, id.get()));
-                edits.push((rpc::span_in(text, id), outward.to_string()));
+                edits.push((rpc::span_in(text, id), outward.to_string().into()));
             } else if let (Some(own), Some(params)) = (&self.call.token, wire.params)
                 && let Ok(progress) = serde_json::from_str::<Progress<'_>>(params.get())
                 && progress.token.get() == self.call.sent
             {
-                edits.push((rpc::span_in(text, progress.token), own.clone()));
+                edits.push((rpc::span_in(text, progress.token), own.into()));
             }
             return edits;
         }
@@ -97,12 +109,12 @@ impl Outward {
             && self.call.sent != self.call.id
             && id.get() == self.call.sent
         {
-            edits.push((rpc::span_in(text, id), self.call.id.clone()));
+            edits.push((rpc::span_in(text, id), (&self.call.id).into()));
         }
         if let Some(rest) = wire
             .result
             .and_then(|result| result.get().strip_prefix('{'))
-            && self.completes
+            && let Some(more) = self.completes
             && !rest.contains("\"resultType\"")
         {
             let comma = if rest.trim_start().starts_with('}') {
@@ -111,9 +123,93 @@ impl Outward {
                 ","
             };
             let start = rest.as_ptr() as usize - text.as_ptr() as usize;
-            edits.push((start..start, format!(r#""resultType":"complete"{comma}"#)));
+            edits.push((start..start, format!("{more}{comma}").into()));
+        }
+        if let (Some(list), Some(result)) = (self.list, wire.result) {
+            addresses(list, result, &mut |address| {
+                // It goes on behind the quotation mark; what stands before needs no escape.
+                if address.get().starts_with('"') {
+                    let start = rpc::span_in(text, address).start + 1;
+                    edits.push((start..start, (&self.home).into()));
+                }
+            });
         }
         edits
+    }
+}
+
+/// Finds the addresses of resources in the answer to a call about an entry of `list`: of links, of what is embedded, and of what
+/// was read. What is formed otherwise passes as it is.
+fn addresses<'a>(list: List, result: &'a RawValue, found: &mut impl FnMut(&'a RawValue)) {
+    #[derive(Deserialize)]
+    struct Answer<'a> {
+        #[serde(borrow)]
+        content: Option<&'a RawValue>,
+        #[serde(borrow)]
+        contents: Option<&'a RawValue>,
+        #[serde(borrow)]
+        messages: Option<&'a RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct Said<'a> {
+        #[serde(borrow)]
+        content: &'a RawValue,
+    }
+    #[derive(Deserialize)]
+    struct Block<'a> {
+        #[serde(borrow)]
+        uri: Option<&'a RawValue>,
+        #[serde(borrow)]
+        resource: Option<&'a RawValue>,
+    }
+    if !result.get().contains("\"uri\"") {
+        return;
+    }
+    let Ok(answer) = serde_json::from_str::<Answer<'_>>(result.get()) else {
+        return;
+    };
+    let parts = match list {
+        List::Tools => answer.content,
+        List::Prompts => answer.messages,
+        List::Resources | List::Templates => answer.contents,
+    };
+    let read = |block: &'a RawValue| serde_json::from_str::<Block<'_>>(block.get()).ok();
+    each(parts, |part| {
+        let block = match list {
+            List::Prompts => serde_json::from_str::<Said<'_>>(part.get()).map(|said| said.content),
+            _ => Ok(part),
+        };
+        let block = block.ok().and_then(read);
+        let inner = block.as_ref().and_then(|block| read(block.resource?));
+        let found_in = |block: Block<'a>| block.uri;
+        [block, inner]
+            .into_iter()
+            .flatten()
+            .filter_map(found_in)
+            .for_each(&mut *found);
+    });
+}
+
+/// What stands in an array, one after the other.
+fn each<'a>(array: Option<&'a RawValue>, take: impl FnMut(&'a RawValue)) {
+    struct Items<F>(F);
+    impl<'de, F: FnMut(&'de RawValue)> Visitor<'de> for Items<F> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
+            while let Some(item) = items.next_element()? {
+                (self.0)(item);
+            }
+            Ok(())
+        }
+    }
+    if let Some(array) = array {
+        // Anything else has nothing.
+        let _ = serde_json::Deserializer::from_str(array.get()).deserialize_seq(Items(take));
     }
 }
 
@@ -130,12 +226,15 @@ impl Rewrite for Outward {
         if edits.is_empty() {
             return Rewritten::Same;
         }
-        // The last one first, so that the others stay where they are.
-        edits.sort_unstable_by_key(|(span, _)| std::cmp::Reverse(span.start));
-        let mut anew = text.to_owned();
+        edits.sort_unstable_by_key(|(span, _)| span.start);
+        let more: usize = edits.iter().map(|(_, value)| value.len()).sum();
+        let (mut anew, mut at) = (String::with_capacity(text.len() + more), 0);
         for (span, value) in edits {
-            anew.replace_range(span, &value);
+            anew.push_str(text.get(at..span.start).unwrap_or_default());
+            anew.push_str(&value);
+            at = span.end;
         }
+        anew.push_str(text.get(at..).unwrap_or_default());
         Rewritten::Anew(anew)
     }
 
@@ -177,7 +276,9 @@ mod tests {
     fn of_call(server: Uuid, completes: bool, sent: &str) -> Outward {
         Outward {
             server,
-            completes,
+            list: None,
+            home: String::new(),
+            completes: completes.then_some(COMPLETE),
             call: Alias {
                 id: "1".to_owned(),
                 sent: sent.to_owned(),
@@ -259,6 +360,48 @@ mod tests {
             &format!("\"{server}:{{}}\""),
         ] {
             assert_eq!(inward(forged), None, "{forged}");
+        }
+    }
+
+    #[test]
+    fn addresses_lead_to_the_server_and_nothing_else_is_changed() {
+        for (list, result, wanted) in [
+            (
+                List::Tools,
+                r#"{"content":[1,{"uri":"a:1"},{"type":"resource","resource":{"text":"a:1","uri": "a:\u00e4"}}],"structuredContent":{"uri":"a:1"}}"#,
+                r#"{"content":[1,{"uri":"h/a:1"},{"type":"resource","resource":{"text":"a:1","uri": "h/a:\u00e4"}}],"structuredContent":{"uri":"a:1"}}"#,
+            ),
+            (
+                List::Prompts,
+                r#"{"messages":[{},{"content":{"uri":"a:1"}},{"content":{"resource":{"uri":"a:2"}}}],"content":[{"uri":"a:1"}]}"#,
+                r#"{"messages":[{},{"content":{"uri":"h/a:1"}},{"content":{"resource":{"uri":"h/a:2"}}}],"content":[{"uri":"a:1"}]}"#,
+            ),
+            (
+                List::Resources,
+                r#"{"contents":[{"uri":"a:1","text":"\"uri\":\"a:1\""},{"uri":2},{"uri":""}]}"#,
+                r#"{"contents":[{"uri":"h/a:1","text":"\"uri\":\"a:1\""},{"uri":2},{"uri":"h/"}]}"#,
+            ),
+        ] {
+            let mut outward = of_call(Uuid::nil(), false, "1");
+            outward.list = Some(list);
+            outward.home = "h/".to_owned();
+            let text = format!(r#"{{"result":{result},"id":1}}"#);
+            let Rewritten::Anew(anew) = outward.message(text.as_bytes()) else {
+                panic!("{text}");
+            };
+            assert_eq!(anew, format!(r#"{{"result":{wanted},"id":1}}"#));
+        }
+        let mut outward = of_call(Uuid::nil(), false, "1");
+        outward.list = Some(List::Tools);
+        for odd in [
+            r#"{"content":{"uri":"a:1"}}"#,
+            r#"{"content":[{"uri":"a:1","uri":"a:2"}]}"#,
+            r#"{"contents":[{"uri":"a:1"}]}"#,
+            r#""uri""#,
+        ] {
+            let text = format!(r#"{{"id":1,"result":{odd}}}"#);
+            let same = outward.message(text.as_bytes());
+            assert!(matches!(same, Rewritten::Same), "{odd}");
         }
     }
 

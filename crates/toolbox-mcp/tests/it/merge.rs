@@ -17,7 +17,7 @@ use toolbox_mcp::bridge::{Bridge, Options, start};
 use toolbox_mcp::child::ChildProcess;
 use toolbox_mcp::http::{self, HttpBridge, Private};
 use toolbox_mcp::limits::Limits;
-use toolbox_mcp::merge::{Member, Merge, Servers};
+use toolbox_mcp::merge::{List, Member, Merge, Servers, names};
 use toolbox_mcp::wire::body::Budget;
 use uuid::Uuid;
 
@@ -31,6 +31,8 @@ struct Several(
     Arc<Mutex<BTreeMap<Uuid, (Member, Server)>>>,
     /// How many requests each got.
     Arc<Mutex<BTreeMap<Uuid, usize>>>,
+    /// What each listed last beside its tools.
+    Arc<Mutex<BTreeMap<(Uuid, List), Vec<String>>>>,
 );
 
 #[derive(Clone)]
@@ -54,13 +56,21 @@ impl Servers for Several {
         servers.values().map(|(member, _)| member.clone()).collect()
     }
 
-    fn listed(&self, id: Uuid) -> Option<Vec<String>> {
+    fn listed(&self, id: Uuid, list: List) -> Option<Vec<String>> {
+        if list != List::Tools {
+            return self.2.lock().unwrap().get(&(id, list)).cloned();
+        }
         let Server::Stdio(bridge) = self.0.lock().unwrap()[&id].1.clone() else {
             return None;
         };
         let memory = bridge.memory();
         let memory = memory.borrow();
         Some(memory.tools.as_ref()?.entries()?.to_vec())
+    }
+
+    fn keep(&self, id: Uuid, list: List, entries: impl Iterator<Item = String>) {
+        let entries = entries.collect();
+        self.2.lock().unwrap().insert((id, list), entries);
     }
 
     async fn serve(&self, id: Uuid, request: Request<Body>) -> Response<Body> {
@@ -179,7 +189,8 @@ impl Merged {
     }
 
     async fn alone_raw(&self, method: &str, mut params: Value) -> reqwest::Response {
-        let name = params["name"].as_str().unwrap_or_default().to_owned();
+        let name = params["name"].as_str().or(params["uri"].as_str());
+        let name = name.unwrap_or_default().to_owned();
         let version = "io.modelcontextprotocol/protocolVersion";
         params["_meta"][version] = STATELESS.into();
         params["_meta"]["io.modelcontextprotocol/clientInfo"] =
@@ -207,12 +218,15 @@ async fn message_of(response: reqwest::Response) -> Value {
 }
 
 fn names(list: &Value) -> Vec<&str> {
-    let tools = list["result"]["tools"].as_array();
-    let tools = tools.unwrap_or_else(|| panic!("{list}"));
-    tools
-        .iter()
-        .map(|tool| tool["name"].as_str().unwrap())
-        .collect()
+    all(list, "tools", "name")
+}
+
+/// What the entries of a list are called by.
+fn all<'a>(list: &'a Value, field: &str, key: &str) -> Vec<&'a str> {
+    let entries = list["result"][field].as_array();
+    let entries = entries.unwrap_or_else(|| panic!("{list}"));
+    let name = |entry: &'a Value| entry[key].as_str().unwrap();
+    entries.iter().map(name).collect()
 }
 
 fn text_of(answer: &Value) -> &str {
@@ -228,7 +242,9 @@ async fn servers_of_either_era_are_one_for_clients_of_either_era() {
     merged.servers.add(3, &["--era", "both"], true);
     let (session, begun) = merged.begin().await;
     assert_eq!(begun["result"]["protocolVersion"], "2025-11-25");
-    let capabilities = json!({"tools": {"listChanged": true}});
+    let changes = json!({"listChanged": true});
+    let capabilities =
+        json!({"tools": changes, "prompts": changes, "resources": changes, "completions": {}});
     assert_eq!(begun["result"]["capabilities"], capabilities);
     let told = begun["result"]["instructions"].as_str().unwrap();
     assert!(
@@ -248,7 +264,7 @@ async fn servers_of_either_era_are_one_for_clients_of_either_era() {
         };
         let list = ask("tools/list", json!({})).await;
         let names = names(&list);
-        assert_eq!(names.len(), 30, "{names:?}");
+        assert_eq!(names.len(), 33, "{names:?}");
         assert!(
             list["result"]["tools"][0]["inputSchema"].is_object(),
             "{list}"
@@ -277,8 +293,160 @@ async fn servers_of_either_era_are_one_for_clients_of_either_era() {
             let refused = ask("tools/call", json!({"name": name, "arguments": {}})).await;
             assert_eq!(refused["error"]["code"], -32602, "{name}");
         }
-        let refused = ask("prompts/list", json!({})).await;
+        let refused = ask("resources/subscribe", json!({"uri": "test://one"})).await;
         assert_eq!(refused["error"]["code"], -32601, "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn prompts_and_resources_lead_to_their_server_for_clients_of_either_era() {
+    let merged = Merged::new().await;
+    merged.servers.add(1, &["--era", "sessions"], true);
+    merged.servers.add(2, &["--era", "stateless"], true);
+    let (session, _) = merged.begin().await;
+    for stateless in [false, true] {
+        let ask = async |method: &str, params: Value| {
+            if stateless {
+                merged.alone(method, params).await
+            } else {
+                merged.ask(&session, method, params).await
+            }
+        };
+        let prompts = ask("prompts/list", json!({})).await;
+        let prompts = all(&prompts, "prompts", "name");
+        assert_eq!(prompts.len(), 4, "{prompts:?}");
+        let resources = ask("resources/list", json!({})).await;
+        assert_eq!(
+            resources["result"]["_meta"]["toolbox/unavailable"],
+            json!([])
+        );
+        let resources = all(&resources, "resources", "uri");
+        assert_eq!(resources.len(), 4, "{resources:?}");
+        let templates = ask("resources/templates/list", json!({})).await;
+        let templates = all(&templates, "resourceTemplates", "uriTemplate");
+        for (at, digit) in [(0, 1), (1, 2)] {
+            let server = format!("same-name-{digit}0000000");
+            let home = format!("toolbox://{server}/");
+            // The name of the second one is shortened.
+            assert_eq!(prompts[2 * at], format!("{server}__greet"));
+            for (prompt, own) in [(prompts[2 * at], "greet"), (prompts[2 * at + 1], "a b")] {
+                let got = ask(
+                    "prompts/get",
+                    json!({"name": prompt, "arguments": {"who": "x"}}),
+                )
+                .await;
+                let [first, second] =
+                    [0, 1].map(|at| got["result"]["messages"][at]["content"].clone());
+                assert_eq!(first["text"], format!(r#""{own}" {{"who":"x"}}"#));
+                assert_eq!(second["resource"]["uri"], format!("{home}test://one"));
+            }
+            let template = templates[at];
+            assert_eq!(template, format!("{home}test://{{number}}{{?q}}"));
+            let filled = template.replace("{number}{?q}", "9?q=a%2Fb");
+            for (uri, own) in [
+                (resources[2 * at], "test://one"),
+                (resources[2 * at + 1], "file:///a b/\"2\""),
+                (&*filled, "test://9?q=a%2Fb"),
+            ] {
+                let read = ask("resources/read", json!({"uri": uri})).await;
+                let contents = &read["result"]["contents"][0];
+                assert_eq!(contents["text"], format!("read {}", Value::from(own)));
+                assert_eq!(contents["uri"], uri, "{read}");
+                // A server of the older era does not say so itself.
+                if stateless && digit == 1 {
+                    let result = &read["result"];
+                    assert_eq!(result["resultType"], "complete", "{read}");
+                    assert_eq!(
+                        [&result["ttlMs"], &result["cacheScope"]],
+                        [&json!(0), &json!("private")]
+                    );
+                }
+            }
+            let called = ask(
+                "tools/call",
+                json!({"name": format!("{server}__link"), "arguments": {}}),
+            )
+            .await;
+            let [text, link, embedded] =
+                [0, 1, 2].map(|at| called["result"]["content"][at].clone());
+            assert_eq!(text["text"], "test://one", "text stays as it is");
+            assert_eq!(link["uri"], format!("{home}test://one"));
+            assert_eq!(embedded["resource"]["uri"], format!("{home}test://two"));
+            for (reference, own) in [
+                (
+                    json!({"type": "ref/prompt", "name": prompts[2 * at + 1]}),
+                    r#"{"name":"a b","type":"ref/prompt"}"#,
+                ),
+                (
+                    json!({"type": "ref/resource", "uri": template}),
+                    r#"{"type":"ref/resource","uri":"test://{number}{?q}"}"#,
+                ),
+            ] {
+                let argument = json!({"name": "who", "value": "x"});
+                let params = json!({"ref": reference, "argument": argument});
+                let completed = ask("completion/complete", params).await;
+                assert_eq!(completed["result"]["completion"]["values"], json!([own]));
+            }
+        }
+        for (method, params) in [
+            ("prompts/get", json!({"name": "greet"})),
+            ("resources/read", json!({"uri": "test://one"})),
+            (
+                "resources/read",
+                json!({"uri": "toolbox://same-name-30000000/test://one"}),
+            ),
+            ("completion/complete", json!({"ref": {"type": "ref/other"}})),
+        ] {
+            let refused = ask(method, params.clone()).await;
+            assert_eq!(refused["error"]["code"], -32602, "{method} {params}");
+        }
+    }
+    let nameless = merged.ask(&session, "resources/read", json!({})).await;
+    assert_eq!(nameless["error"]["code"], -32602, "{nameless}");
+}
+
+#[tokio::test]
+async fn a_server_without_prompts_and_resources_is_not_asked_for_them_and_one_that_is_absent_is_named()
+ {
+    let merged = Merged::new().await;
+    let few = merged
+        .servers
+        .add_http(1, post(async |body: Bytes| usual(&read(&body))))
+        .await;
+    let stopped = merged.servers.add(2, &[], true);
+    merged.servers.change(stopped, |member| {
+        member.absent = Some("it is stopped".to_owned())
+    });
+    let (session, _) = merged.begin().await;
+    let asked = merged.servers.1.lock().unwrap()[&few];
+    for (method, field) in [
+        ("prompts/list", "prompts"),
+        ("resources/list", "resources"),
+        ("resources/templates/list", "resourceTemplates"),
+    ] {
+        let list = merged.ask(&session, method, json!({})).await;
+        assert_eq!(list["result"][field], json!([]));
+        let absent = json!([{"server": "same-name-20000000", "reason": "it is stopped"}]);
+        assert_eq!(list["result"]["_meta"]["toolbox/unavailable"], absent);
+    }
+    let reference = json!({"type": "ref/prompt", "name": "same-name-10000000__greet"});
+    let params = json!({"ref": reference, "argument": {"name": "who", "value": ""}});
+    let none = merged.ask(&session, "completion/complete", params).await;
+    assert_eq!(none["result"]["completion"]["values"], json!([]));
+    let params = json!({"name": "same-name-10000000__greet"});
+    let unknown = merged.ask(&session, "prompts/get", params).await;
+    assert_eq!(unknown["error"]["code"], -32602, "{unknown}");
+    assert_eq!(merged.servers.1.lock().unwrap()[&few], asked);
+    for (method, params) in [
+        ("prompts/get", json!({"name": "same-name-20000000__greet"})),
+        (
+            "resources/read",
+            json!({"uri": "toolbox://same-name-20000000/test://one"}),
+        ),
+    ] {
+        let failed = merged.ask(&session, method, params).await;
+        let why = failed["error"]["message"].as_str().unwrap();
+        assert_eq!(why, "same-name-20000000 is not available: it is stopped");
     }
 }
 
@@ -306,8 +474,8 @@ async fn one_broken_server_hides_no_other_and_its_absence_is_said() {
         begun.elapsed()
     );
     assert!(begun.elapsed() < Duration::from_secs(8));
-    assert_eq!(names(&list).len(), 11, "the tools of one, and the notice");
-    let notice = &list["result"]["tools"][10];
+    assert_eq!(names(&list).len(), 12, "the tools of one, and the notice");
+    let notice = &list["result"]["tools"][11];
     assert_eq!(notice["name"], "toolbox__unavailable_servers");
     for text in [&*told, notice["description"].as_str().unwrap()] {
         for absent in [
@@ -356,7 +524,7 @@ async fn one_broken_server_hides_no_other_and_its_absence_is_said() {
         .unwrap();
     assert_eq!(
         names(&merged.ask(&session, "tools/list", json!({})).await).len(),
-        21
+        23
     );
     // Its tools become others.
     merged
@@ -376,7 +544,7 @@ async fn one_broken_server_hides_no_other_and_its_absence_is_said() {
 async fn the_tools_of_an_idle_server_are_listed_without_it_and_a_call_reaches_it() {
     let merged = Merged::new().await;
     let id = merged.servers.add(1, &[], true);
-    while merged.servers.listed(id).is_none() {
+    while merged.servers.listed(id, List::Tools).is_none() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     merged.servers.change(id, |member| member.is_idle = true);
@@ -384,13 +552,29 @@ async fn the_tools_of_an_idle_server_are_listed_without_it_and_a_call_reaches_it
     let told = begun["result"]["instructions"].as_str().unwrap();
     assert!(told.contains("Servers: same-name-10000000."), "{told}");
     let idle = merged.ask(&session, "tools/list", json!({})).await;
+    let unknown = merged.ask(&session, "prompts/list", json!({})).await;
+    let why = &unknown["result"]["_meta"]["toolbox/unavailable"][0]["reason"];
+    assert_eq!(why, "nobody uses it now; its next call starts it");
     assert!(merged.servers.1.lock().unwrap().is_empty(), "it was asked");
     let call = json!({"name": "same-name-10000000__echo", "arguments": {"message": "hej"}});
     let said = merged.ask(&session, "tools/call", call).await;
     assert_eq!(text_of(&said), "hej");
+    // A name that was shortened is asked for, because the call starts the server all the same.
+    let name = names::tool("same-name-10000000", "a b");
+    let got = merged.ask(&session, "prompts/get", json!({"name": name}));
+    let got = got.await["result"]["messages"][0]["content"]["text"].clone();
+    assert_eq!(got, r#""a b" null"#);
+    merged.servers.2.lock().unwrap().clear();
     merged.servers.change(id, |member| member.is_idle = false);
     let awake = merged.ask(&session, "tools/list", json!({})).await;
     assert_eq!(idle, awake, "the list is the same");
+    let prompts = merged.ask(&session, "prompts/list", json!({})).await;
+    assert_eq!(all(&prompts, "prompts", "name").len(), 2);
+    merged.servers.change(id, |member| member.is_idle = true);
+    let asked = merged.servers.1.lock().unwrap()[&id];
+    let idle = merged.ask(&session, "prompts/list", json!({})).await;
+    assert_eq!(idle, prompts, "what it listed last is there");
+    assert_eq!(merged.servers.1.lock().unwrap()[&id], asked, "it was asked");
 }
 
 #[tokio::test]
@@ -398,7 +582,7 @@ async fn a_subscription_of_the_stateless_era_hears_of_changes() {
     let merged = Merged::new().await;
     let id = merged.servers.add(1, &[], true);
     let message = json!({"jsonrpc": "2.0", "id": "s", "method": "subscriptions/listen", "params": {
-        "notifications": {"toolsListChanged": true}, "_meta": {
+        "notifications": {"toolsListChanged": true, "promptsListChanged": true}, "_meta": {
             "io.modelcontextprotocol/protocolVersion": STATELESS,
             "io.modelcontextprotocol/clientCapabilities": {}}}});
     let mut stream = merged
@@ -414,22 +598,30 @@ async fn a_subscription_of_the_stateless_era_hears_of_changes() {
             text.push_str(&String::from_utf8_lossy(
                 &stream.chunk().await.unwrap().unwrap(),
             ));
-            if text.contains("acknowledged") {
+            // After a start its tools are the same, and nobody knows of the rest.
+            if text.contains("prompts/list_changed") {
                 merged
                     .servers
                     .change(id, |member| member.version = Some("other".to_owned()));
+            } else if text.contains("acknowledged") {
+                merged
+                    .servers
+                    .change(id, |member| member.run = Some("another".to_owned()));
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), heard)
+    tokio::time::timeout(Duration::from_secs(8), heard)
         .await
         .unwrap();
-    assert_eq!(
-        text.matches(r#""io.modelcontextprotocol/subscriptionId":"s""#)
-            .count(),
-        2,
-        "{text}"
+    assert!(
+        !text.contains("resources"),
+        "nobody wanted to hear of those: {text}"
     );
+    let [prompts, tools] =
+        ["prompts", "tools"].map(|list| text.find(&format!("{list}/list_changed")));
+    assert!(prompts < tools, "{text}");
+    let named = r#""io.modelcontextprotocol/subscriptionId":"s""#;
+    assert!(text.matches(named).count() >= 3, "{text}");
 }
 
 #[tokio::test]

@@ -83,7 +83,7 @@ async fn a_server_that_needs_45_s_to_start_gets_its_clients() {
 async fn half_a_surrogate_pair_in_a_description_makes_no_server_sick() {
     let world = World::new(&["--half"]).await;
     let (health, _) = world.becomes(McpState::Healthy, SOON).await;
-    assert_eq!(health.tool_count, Some(11));
+    assert_eq!(health.tool_count, Some(12));
     let client = world.client().await;
     let list = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"});
     let text = client
