@@ -3,8 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use toolbox_api::operators::{
-    CatalogEntryRequest, Fleet, FleetRollout, FleetShow, OperatorCatalog, OwnQuota, PAGE,
-    UserQuota,
+    CatalogEntryRequest, Fleet, FleetRollout, FleetShow, OperatorCatalog, OwnQuota, PAGE, UserQuota,
 };
 use toolbox_domain::ids::{CatalogToolId, RolloutId, UserId};
 use toolbox_domain::machine_operation::AgentVersion;

@@ -30,7 +30,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Replaces the agents of many toolboxes in waves. It begins with the next tick; the next wave begins when every toolbox of the one before is healthy; the first failure stops it. */
+        /** Replaces the agents of many toolboxes in waves. It begins with the next tick; the next wave begins when every toolbox of the one before is healthy; a machine that cannot be reached is passed by, and any other failure stops it. */
         post: operations["begin_rollout"];
         delete?: never;
         options?: never;
