@@ -10,7 +10,15 @@ import { offered, takenBack } from "../../web/src/lib/consent.ts";
 import { changesBack, changesOf, changesOfTool, inPlainSight, type ToolVersion } from "../../web/src/lib/diff.ts";
 import { eventsOf, linesOf } from "../../web/src/lib/events.ts";
 import { find, finder, firstSince, isAfter, saidBy } from "../../web/src/lib/log-lines.ts";
-import { isHeld, isMoving, type Tool, type Toolbox, toolboxState, toolState } from "../../web/src/lib/states.ts";
+import {
+  isHeld,
+  isMoving,
+  pinInWords,
+  type Tool,
+  type Toolbox,
+  toolboxState,
+  toolState,
+} from "../../web/src/lib/states.ts";
 
 Deno.test("a page asks by the second for what goes on, not for what waits for a person or what nobody sees", () => {
   const now = Date.now();
@@ -168,6 +176,10 @@ Deno.test("a difference of tools is shown part by part, and what has no look of 
   equal(inPlainSight("a\ufe0f\u{e0101}\u034f\u2800b\n"), "a\\u{fe0f}\\u{e0101}\\u{34f}\\u{2800}b\n");
   const tool = (pinned: string | null, listed: string | null) =>
     ({ mcp_pinned_fingerprint: pinned, mcp: { tools_fingerprint: listed } }) as Tool;
+  equal(["a", null].map((listed) => pinInWords(tool(null, listed)).split(/[.:]/)[0]), [
+    "The tools of its first answer are being pinned",
+    "Its tools will be pinned at its first answer",
+  ]);
   equal([["a", "b"], ["a", "a"], [null, "b"], ["a", null]].map(([p, l]) => isHeld(tool(p!, l!))), [
     true,
     false,

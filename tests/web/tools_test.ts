@@ -62,7 +62,9 @@ Deno.test("from the catalog to a tool that is used, changed, closed and deleted"
   });
 
   await t.step("pinned tools that change hold clients back, until the difference was seen and accepted", async () => {
-    await says(person, "Its tools will be pinned at its first answer");
+    await says(person, "The tools of its first answer are being pinned");
+    await picture(page, "tool-pin-pending");
+    await isClean(page);
     await web.stack.control("start", "clock");
     await says(person, /^Pinned: 4 tools/);
     const owner = await signIn(web.stack.ready, demo.email, demo.password);
@@ -307,7 +309,8 @@ Deno.test("every page of tools in every look, and what does not start says what 
     assert.deepEqual(person.complaints, []);
     await person.context.close();
   });
-  const broken = await tools.deploy("broken", { entrypoint: ["/nothing"] }, { catalogId: SAMPLE_CATALOG_ID, wait: 40 });
+  const options = { catalogId: SAMPLE_CATALOG_ID, wait: 40, pinTools: true };
+  const broken = await tools.deploy("broken", { entrypoint: ["/nothing"] }, options);
   const brokenId = JSON.parse(broken.text).error?.details?.tool_instance?.id;
   assert.ok(brokenId, broken.text);
   const PAGES: [string, string, string | RegExp][] = [
@@ -325,6 +328,7 @@ Deno.test("every page of tools in every look, and what does not start says what 
     ["sharing", `${base}/sharing`, "Nobody but you"],
     ["connect-all", `/toolboxes/${toolbox}/connect`, "Waiting for your client…"],
     ["broken", `/toolboxes/${toolbox}/tools/${brokenId}`, "start_failed"],
+    ["broken-tools", `/toolboxes/${toolbox}/tools/${brokenId}/tools`, "Its tools will be pinned at its first answer"],
     ["all-activity", "/activity", "now deploying"],
     ["rollouts", "/rollouts", "Replace agents"],
     ["profile", "/settings", "Your account"],

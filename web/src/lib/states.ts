@@ -235,6 +235,13 @@ export function isHeld(tool: Tool): boolean {
   return !!tool.mcp_pinned_fingerprint && !!listed && listed !== tool.mcp_pinned_fingerprint;
 }
 
+/** What becomes of tools that its deployment asked to be pinned: the agent holds clients to them before they are written down. */
+export function pinInWords({ mcp }: Tool): string {
+  return mcp?.tools_fingerprint
+    ? "The tools of its first answer are being pinned: no client is let in while it lists others."
+    : "Its tools will be pinned at its first answer. Until then no client is let in.";
+}
+
 /** What the agent found counts no longer than the agent is `heard`. Of a server that is `held` back, that comes first. */
 export function mcpState(mcp: McpHealth, heard = true, held = false): Observed {
   const [word, tone]: [string, Tone] = held ? ["Tools changed", "warn"] : MCP[mcp.state];

@@ -10,7 +10,7 @@ import { Button } from "@/components/ui/button.tsx";
 import { Skeleton } from "@/components/ui/card.tsx";
 import { type Change, changesOfTool, inPlainSight } from "@/lib/diff.ts";
 import { fromServer } from "@/lib/server-time.ts";
-import { isHeld, type Tool } from "@/lib/states.ts";
+import { isHeld, pinInWords, type Tool } from "@/lib/states.ts";
 
 type McpPin = components["schemas"]["McpPin"];
 
@@ -38,7 +38,7 @@ export function ToolPin({ toolboxId, tool }: { toolboxId: string; tool: Tool }) 
   const wasHeld = isHeld(tool);
   const pending = tool.mcp_pin_pending;
   if (pin.data === undefined) {
-    if (pending) return <PinPending />;
+    if (pending) return <PinPending tool={tool} />;
     if (pin.isError) {
       return (
         <ErrorPanel
@@ -133,7 +133,7 @@ export function ToolPin({ toolboxId, tool }: { toolboxId: string; tool: Tool }) 
                 </span>
               )
               : pending
-              ? <PinPending />
+              ? <PinPending tool={tool} />
               : <span>Not pinned: whatever the server lists is open to its clients.</span>}
             {accepted || pending ? off : button("Pin these tools", "secondary")}
             {problem && !now && <span className="text-ink-3">It cannot be asked now: {problem}</span>}
@@ -145,13 +145,8 @@ export function ToolPin({ toolboxId, tool }: { toolboxId: string; tool: Tool }) 
 }
 
 /** Its deployment asked for it, and nothing is written down yet. */
-export function PinPending() {
-  return (
-    <span role="status" className="text-[13px] text-ink-2">
-      Its tools will be pinned at its first answer. Until then no client is let in, and from then on none while it lists
-      others.
-    </span>
-  );
+export function PinPending({ tool }: { tool: Tool }) {
+  return <span role="status" className="text-[13px] text-ink-2">{pinInWords(tool)}</span>;
 }
 
 function Difference({ of }: { of: McpPin }) {

@@ -25,7 +25,7 @@ export function McpToolsTab() {
   return (
     <div className="grid gap-4">
       {runs && speaksMcp(data) && <ToolPin toolboxId={toolboxId} tool={data} />}
-      {!runs && data?.mcp_pin_pending && <PinPending />}
+      {!runs && data?.mcp_pin_pending && <PinPending tool={data} />}
       {data === undefined || !isHeld(data) ? <Offered /> : !runs && <Held toolboxId={toolboxId} tool={data} />}
     </div>
   );
