@@ -944,9 +944,11 @@ impl Servers for Silent {
         }]
     }
 
-    fn listed(&self, _: Uuid) -> Option<Vec<String>> {
+    fn listed(&self, _: Uuid, _: List) -> Option<Vec<String>> {
         None
     }
+
+    fn keep(&self, _: Uuid, _: List, _: impl Iterator<Item = String>) {}
 
     async fn serve(&self, _: Uuid, _: Request<Body>) -> Response<Body> {
         std::future::pending().await
