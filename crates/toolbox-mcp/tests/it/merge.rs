@@ -32,8 +32,10 @@ struct Several(
     /// How many requests each got.
     Arc<Mutex<BTreeMap<Uuid, usize>>>,
     /// What each listed last beside its tools.
-    Arc<Mutex<BTreeMap<(Uuid, List), Vec<String>>>>,
+    Kept,
 );
+
+type Kept = Arc<Mutex<BTreeMap<(Uuid, List), Vec<String>>>>;
 
 #[derive(Clone)]
 enum Server {
@@ -401,8 +403,6 @@ async fn prompts_and_resources_lead_to_their_server_for_clients_of_either_era() 
             assert_eq!(refused["error"]["code"], -32602, "{method} {params}");
         }
     }
-    let nameless = merged.ask(&session, "resources/read", json!({})).await;
-    assert_eq!(nameless["error"]["code"], -32602, "{nameless}");
 }
 
 #[tokio::test]
@@ -415,7 +415,7 @@ async fn a_server_without_prompts_and_resources_is_not_asked_for_them_and_one_th
         .await;
     let stopped = merged.servers.add(2, &[], true);
     merged.servers.change(stopped, |member| {
-        member.absent = Some("it is stopped".to_owned())
+        member.absent = Some("it is stopped".to_owned());
     });
     let (session, _) = merged.begin().await;
     let asked = merged.servers.1.lock().unwrap()[&few];
@@ -436,6 +436,8 @@ async fn a_server_without_prompts_and_resources_is_not_asked_for_them_and_one_th
     let params = json!({"name": "same-name-10000000__greet"});
     let unknown = merged.ask(&session, "prompts/get", params).await;
     assert_eq!(unknown["error"]["code"], -32602, "{unknown}");
+    let nameless = merged.ask(&session, "resources/read", json!({})).await;
+    assert_eq!(nameless["error"]["code"], -32602, "{nameless}");
     assert_eq!(merged.servers.1.lock().unwrap()[&few], asked);
     for (method, params) in [
         ("prompts/get", json!({"name": "same-name-20000000__greet"})),
