@@ -36,13 +36,13 @@ create policy "owners read their rollouts" on public.rollouts
 revoke all on public.rollouts from public, anon, authenticated, service_role;
 grant select on public.rollouts to authenticated, service_role;
 
-comment on table public.rollouts is 'Redeployments of many toolboxes in waves, which stop at the first machine that fails; one that cannot be reached is passed by. One runs for a user at a time, and one of operators for toolboxes of all. Ended ones are kept as long as private.retention() says.';
+comment on table public.rollouts is 'Redeployments of many toolboxes in waves, which stop at the first failure; a machine that is silent when it is its turn is not asked. One runs for a user at a time, and one of operators for toolboxes of all. Ended ones are kept as long as private.retention() says.';
 comment on column public.rollouts.id is 'Named by the events of its toolboxes.';
 comment on column public.rollouts.user_id is 'Who asked for it.';
 comment on column public.rollouts.is_fleet is 'An operator asked, and it is about toolboxes of all users: its user does not read it here.';
 comment on column public.rollouts.owner_id is 'Whose toolboxes they are, who alone reads it and whose account takes it along; null for the fleet.';
 comment on column public.rollouts.version is 'The version that the agents are replaced by.';
-comment on column public.rollouts.wave_size is 'So many toolboxes at a time; the next wave begins when each of them is healthy.';
+comment on column public.rollouts.wave_size is 'So many toolboxes at a time; the next wave begins when each of them is healthy, silent or gone.';
 comment on column public.rollouts.state is 'running, stopped (by a failure or its user) or finished.';
 comment on column public.rollouts.toolboxes is 'In order: id, name, state (waiting, asked, healthy, failed or removed), operation_id, code and message of what went wrong, asked_at, looked_at, ended_at.';
 comment on column public.rollouts.reason is 'Why it was stopped: code, message, and the toolbox_id it is about.';

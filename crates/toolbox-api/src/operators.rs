@@ -62,8 +62,10 @@ pub struct RolloutCounts {
     pub asked: u32,
     /// They run the version.
     pub healthy: u32,
-    /// They were not replaced, could not be reached, or nobody knows in time.
+    /// They were not replaced, or nobody knows in time.
     pub failed: u32,
+    /// Their agents did not report, so they were not asked.
+    pub silent: u32,
     /// They are gone.
     pub removed: u32,
 }

@@ -38,10 +38,9 @@ pub struct Rollout {
 pub enum RolloutState {
     /// It does.
     Running,
-    /// A failure or its user stopped it, or it has passed by machines that could not be reached and is through with the
-    /// others. No further toolbox is asked; those that were go on.
+    /// A failure or its user stopped it. No further toolbox is asked; those that were go on.
     Stopped,
-    /// Every toolbox runs the version, or was removed meanwhile.
+    /// Every toolbox runs the version, was silent when it was its turn, or was removed meanwhile.
     Finished,
 }
 
@@ -53,7 +52,7 @@ pub struct RolloutReason {
     pub code: String,
     /// What happened, and what to do.
     pub message: String,
-    /// The toolbox that failed, or the first that could not be reached; none where its user stopped it.
+    /// The toolbox that failed; none where its user stopped it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = "uuid"))]
     pub toolbox_id: Option<ToolboxId>,
@@ -104,6 +103,8 @@ pub enum RolloutToolboxState {
     Healthy,
     /// It was not replaced, or nobody knows in time.
     Failed,
+    /// Its agent did not report when it was its turn, so its machine was not asked.
+    Silent,
     /// The toolbox is gone, or is being removed.
     Removed,
 }

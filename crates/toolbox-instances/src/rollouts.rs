@@ -1,7 +1,7 @@
 //! Rollouts: the agents of many toolboxes replaced in waves. A job of `clock/tick` goes on with each, one step a tick: it
 //! looks at the toolboxes that are under way, or, when there are none, asks those of the next wave. So the next wave begins when
-//! every toolbox of the one before is healthy or could not be reached, and none begins after a machine that was reached failed:
-//! one that is down says nothing about the version, and the others need not wait for it.
+//! every toolbox of the one before is healthy, and none begins after a failure. A machine that is silent when it is its turn is
+//! not asked and holds up nobody. One that is silent after it was asked has perhaps taken the version: that is a failure.
 //!
 //! A toolbox is replaced as one that its owner asks for is, by the agent or the companion beside it. Not by SSH: that needs
 //! the owner's token.
@@ -147,6 +147,9 @@ impl Rollouts<'_> {
         };
         if runs(row, version) {
             return ended(toolbox, State::Healthy, now);
+        }
+        if row.status == "unresponsive" && toolbox.asked_at.is_none() {
+            return ended(toolbox, State::Silent, now);
         }
         let begins = Map::from_iter([
             ("version".to_owned(), json!(version)),
@@ -307,17 +310,6 @@ fn after_look(
         );
         return failed(toolbox, "version_changed_otherwise", message, now);
     }
-    // As far as is known it took nothing, and it does not report either: the others do not wait for it.
-    if let Err(error) = told
-        && !has_id
-        && row.status == "unresponsive"
-    {
-        let message = format!(
-            "The machine does not report, and does not say whether it took what was asked ({})",
-            sentence(error)
-        );
-        return failed(toolbox, ErrorCode::AgentUnreachable.as_str(), message, now);
-    }
     let seen = match told {
         Ok(Some(change)) => match change.phase {
             // Both count: that the machine found it healthy, and that it has found its way back here.
@@ -374,59 +366,34 @@ fn after_look(
     }
 }
 
-/// Nothing was begun there, as far as is known, because nobody answers.
-fn is_unreached(toolbox: &RolloutToolbox) -> bool {
-    toolbox.state == State::Failed
-        && toolbox.operation_id.is_none()
-        && toolbox.code.as_deref() == Some(ErrorCode::AgentUnreachable.as_str())
-}
-
-/// Ends a rollout that runs, where a machine that was reached failed or all are done.
+/// Ends a rollout that runs, where a toolbox failed or all are done.
 fn conclude(rollout: &mut Rollout) {
     if rollout.state != RolloutState::Running {
         return;
     }
-    let toolboxes = &rollout.toolboxes;
-    let failed = |toolbox: &&RolloutToolbox| toolbox.state == State::Failed;
-    let stopped = |by: &RolloutToolbox, then: &str| {
-        let (name, said) = (&by.name, by.message.as_deref().unwrap_or_default());
-        Some(RolloutReason {
-            code: by.code.clone().unwrap_or_default(),
-            message: format!("Toolbox \"{name}\": {said}. {then}"),
-            toolbox_id: Some(by.id),
-        })
-    };
-    let mut failures = toolboxes.iter().filter(failed);
-    if let Some(by) = failures.find(|toolbox| !is_unreached(toolbox)) {
-        let then = format!(
-            "No further toolbox is asked. Mend this one (GET /{}/diagnose tells its owner how), and begin again: those that run the version are passed by",
-            by.id
-        );
-        rollout.reason = stopped(by, &then);
+    let mut toolboxes = rollout.toolboxes.iter();
+    if let Some(failed) = toolboxes.find(|toolbox| toolbox.state == State::Failed) {
+        let message = failed.message.as_deref().unwrap_or_default();
         rollout.state = RolloutState::Stopped;
+        rollout.reason = Some(RolloutReason {
+            code: failed.code.clone().unwrap_or_default(),
+            message: format!(
+                "Toolbox \"{}\": {message}. No further toolbox is asked. Mend this one (GET /{}/diagnose tells its owner how), and begin again: those that run the version are passed by",
+                failed.name, failed.id
+            ),
+            toolbox_id: Some(failed.id),
+        });
         return;
     }
-    if toolboxes
-        .iter()
-        .any(|toolbox| matches!(toolbox.state, State::Waiting | State::Asked))
-    {
-        return;
-    }
-    let mut unreached = toolboxes.iter().filter(failed);
-    let Some(first) = unreached.next() else {
+    let is_over = |toolbox: &RolloutToolbox| {
+        matches!(
+            toolbox.state,
+            State::Healthy | State::Silent | State::Removed
+        )
+    };
+    if rollout.toolboxes.iter().all(is_over) {
         rollout.state = RolloutState::Finished;
-        return;
-    };
-    let others = match unreached.count() {
-        0 => "All others".to_owned(),
-        1 => "So it is with 1 other; the rest".to_owned(),
-        more => format!("So it is with {more} others; the rest"),
-    };
-    let then = format!(
-        "{others} run the version or are gone. Begin again when it reports: those that run the version are passed by"
-    );
-    rollout.reason = stopped(first, &then);
-    rollout.state = RolloutState::Stopped;
+    }
 }
 
 #[cfg(test)]
@@ -527,11 +494,14 @@ mod tests {
 
     #[test]
     fn it_ends_with_the_first_failure_or_with_the_last_toolbox() {
-        use State::{Asked, Failed, Healthy, Removed, Waiting};
+        use State::{Asked, Failed, Healthy, Removed, Silent, Waiting};
         for (states, state) in [
             (vec![Healthy, Waiting], RolloutState::Running),
             (vec![Healthy, Asked], RolloutState::Running),
             (vec![Healthy, Removed], RolloutState::Finished),
+            (vec![Silent, Waiting], RolloutState::Running),
+            (vec![Silent, Healthy], RolloutState::Finished),
+            (vec![Silent, Failed], RolloutState::Stopped),
             (vec![Healthy, Failed], RolloutState::Stopped),
             (vec![Asked, Failed, Waiting], RolloutState::Stopped),
         ] {
@@ -540,49 +510,6 @@ mod tests {
             assert_eq!(of.state, state, "{states:?}");
             assert_eq!(of.reason.is_some(), state == RolloutState::Stopped);
         }
-        // Who cannot be reached holds up nobody, and is named when the others are done.
-        let unreached = |states: &[State]| {
-            let mut of = rollout(1, states);
-            for toolbox in &mut of.toolboxes {
-                if toolbox.state == Failed {
-                    let answer = refused(ErrorCode::AgentUnreachable, false);
-                    *toolbox = after_asking(toolbox.clone(), Err(answer), NOW);
-                }
-            }
-            conclude(&mut of);
-            of
-        };
-        for states in [[Failed, Failed, Waiting], [Failed, Healthy, Asked]] {
-            let of = unreached(&states);
-            assert_eq!((of.state, of.reason), (RolloutState::Running, None));
-        }
-        assert_eq!(
-            next(&unreached(&[Failed, Waiting, Waiting])),
-            Step::Ask(vec![1])
-        );
-        for (states, said) in [
-            (
-                [Healthy, Failed, Removed],
-                "\"box 1\": The agent cannot be reached. All others run",
-            ),
-            (
-                [Failed, Failed, Healthy],
-                "\"box 0\": The agent cannot be reached. So it is with 1 other; the rest run",
-            ),
-        ] {
-            let of = unreached(&states);
-            let reason = of.reason.unwrap();
-            assert_eq!(
-                (of.state, reason.code.as_str()),
-                (RolloutState::Stopped, "agent_unreachable")
-            );
-            assert!(reason.message.contains(said), "{}", reason.message);
-        }
-        let mut of = unreached(&[Failed, Waiting, Waiting]);
-        // It had taken the version when it went away.
-        of.toolboxes[0].operation_id = Some("c1".to_owned());
-        conclude(&mut of);
-        assert_eq!(of.state, RolloutState::Stopped);
         let mut of = rollout(1, &[Healthy, Failed]);
         of.toolboxes[1].code = Some("not_healthy".to_owned());
         of.toolboxes[1].message = Some("No answer in 60 s".to_owned());
@@ -733,22 +660,16 @@ mod tests {
     }
 
     #[test]
-    fn who_is_down_and_is_not_known_to_have_begun_is_given_up_at_the_first_look() {
-        let silent = ApiError::new(ErrorCode::AgentTimeout);
-        let look = |toolbox, status: &str, told| {
-            after_look(toolbox, &version(), &row(status, "1.0.0"), told, NOW)
-        };
-        let down = look(perhaps_asked(), "unresponsive", Err(&silent));
-        assert!(is_unreached(&down), "{down:?}");
-        for (toolbox, status, told) in [
-            (perhaps_asked(), "active", Err(&silent)),
-            // It may be the version that it has taken.
-            (asked(), "unresponsive", Err(&silent)),
-        ] {
-            assert_eq!(look(toolbox, status, told).state, State::Asked);
+    fn who_is_silent_after_the_asking_has_perhaps_taken_the_version() {
+        let silent = ApiError::new(ErrorCode::AgentUnreachable);
+        let row = row("unresponsive", "1.0.0");
+        for toolbox in [perhaps_asked(), asked()] {
+            let first = after_look(toolbox, &version(), &row, Err(&silent), NOW);
+            assert_eq!(first.state, State::Asked);
+            let late = NOW + HEALTHY_WITHIN;
+            let last = after_look(first, &version(), &row, Err(&silent), late);
+            assert_eq!(last.state, State::Failed, "it stops the rollout");
         }
-        let answers = look(perhaps_asked(), "unresponsive", Ok(None));
-        assert_eq!(answers.state, State::Waiting, "it is asked again");
     }
 
     #[test]

@@ -11,19 +11,19 @@ as $$
     'counts', (
       select jsonb_object_agg(s.state, (
         select count(*) from jsonb_array_elements(rollout.toolboxes) t where t ->> 'state' = s.state
-      )) from unnest(array['waiting', 'asked', 'healthy', 'failed', 'removed']) s (state)
+      )) from unnest(array['waiting', 'asked', 'healthy', 'failed', 'silent', 'removed']) s (state)
     ),
     'toolboxes', case when most is null then rollout.toolboxes else coalesce((
       select jsonb_agg(w.toolbox order by w.place) from (
         select t.toolbox, t.place from jsonb_array_elements(rollout.toolboxes) with ordinality t (toolbox, place)
-        where t.toolbox ->> 'state' in ('asked', 'failed')
-        order by t.toolbox ->> 'state' = 'asked' desc, t.place limit most
+        where t.toolbox ->> 'state' in ('asked', 'failed', 'silent')
+        order by t.toolbox ->> 'state' = 'asked' desc, t.toolbox ->> 'state' = 'failed' desc, t.place limit most
       ) w
     ), '[]') end
   );
 $$;
 comment on function private.fleet_rollout is
-  'A rollout as operators read it: who asked (the address is null once the account is gone), how many toolboxes are in each state, and the toolboxes: all, or so many at most of those that are under way or failed.';
+  'A rollout as operators read it: who asked (the address is null once the account is gone), how many toolboxes are in each state, and the toolboxes: all, or so many at most of those that are under way, failed or silent.';
 
 create function public.get_fleet(p jsonb) returns jsonb
 language plpgsql stable security definer

@@ -34,7 +34,7 @@ begin
     and e.status not in ('pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_deprovisioning')
     -- Machines that have not come yet are not asked unless they are named.
     and (asked is not null or e.status in ('active', 'unresponsive'))
-    -- Of the fleet silent ones are left out: nobody answers there. Those that have the version need nothing.
+    -- Of the fleet silent ones are left out: they would not be asked. Those that have the version need nothing.
     and (asked is not null or not fleet or e.status = 'active' and e.dtma_last_known_version is distinct from p ->> 'version');
   if chosen is null or jsonb_array_length(chosen) < (select count(distinct id) from unnest(asked) id) then
     return jsonb_build_object('outcome', 'not_found');

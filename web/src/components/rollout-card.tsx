@@ -15,21 +15,24 @@ const STATES: Record<string, [string, string]> = {
   healthy: ["was healthy afterwards", "text-ink-2"],
   asked: ["asked", "text-moving"],
   failed: ["failed", "text-bad"],
+  silent: ["silent, not asked", "text-warn"],
+  removed: ["gone", "text-ink-3"],
 };
 
 type Counts = Record<Rollout["toolboxes"][number]["state"], number>;
 
 function countsOf(toolboxes: Rollout["toolboxes"]): Counts {
-  const counts: Counts = { waiting: 0, asked: 0, healthy: 0, failed: 0, removed: 0 };
+  const counts: Counts = { waiting: 0, asked: 0, healthy: 0, failed: 0, silent: 0, removed: 0 };
   for (const { state } of toolboxes) counts[state]++;
   return counts;
 }
 
 /** How many are how far, in words; of a rollout that has ended, who waits is asked no more. */
-function progress({ waiting, asked, failed, removed }: Counts, state: Rollout["state"]): string {
+function progress({ waiting, asked, failed, silent, removed }: Counts, state: Rollout["state"]): string {
   return [
     asked > 0 && `${asked} under way`,
     failed > 0 && `${failed} failed`,
+    silent > 0 && `${silent} silent`,
     removed > 0 && `${removed} gone`,
     waiting > 0 && `${waiting} ${state === "running" ? "to come" : "not asked"}`,
   ].filter(Boolean).join(", ");

@@ -86,7 +86,7 @@ fn redeploy() {}
     responses((status = 200, description = "The version before is healthy", body = ConsoleChange), (status = 202, description = "The machine has accepted it", body = ConsoleChange)))]
 fn rollback() {}
 
-/// Replaces the agents of many toolboxes in waves. It begins with the next tick; the next wave begins when every toolbox of the one before is healthy; a machine that cannot be reached is passed by, and any other failure stops it.
+/// Replaces the agents of many toolboxes in waves. It begins with the next tick; the next wave begins when every toolbox of the one before is healthy; a machine that is silent when it is its turn is not asked, and the first failure stops it.
 #[utoipa::path(post, path = "/rollouts", request_body = Option<ConsoleRolloutRequest>, responses((status = 202, description = "It begins with the next tick", body = ConsoleRollout)))]
 fn begin_rollout() {}
 

@@ -43,8 +43,8 @@ fn fleet() {}
 #[utoipa::path(put, path = "/agent-version", request_body = AgentVersionRequest, responses((status = 204)))]
 fn set_agent_version() {}
 
-/// Replaces the agents of toolboxes of all users in waves; the first machine that fails stops it, and one that cannot be reached
-/// is passed by. Without `toolboxIds` those that report and have another version, 500 at once.
+/// Replaces the agents of toolboxes of all users in waves; the first failure stops it, and a machine that is silent when it is
+/// its turn is not asked. Without `toolboxIds` those that report and have another version, 500 at once.
 #[utoipa::path(post, path = "/rollouts", request_body = ConsoleRolloutRequest, responses((status = 202, body = ConsoleRollout)))]
 fn begin_rollout() {}
 

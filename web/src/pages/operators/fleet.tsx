@@ -253,11 +253,11 @@ function canRollOut(wanted: string | null, counts: Fleet["counts"], underWay?: F
   const silent = counts.silent === 0
     ? "None is silent."
     : counts.silent === 1
-    ? "1 is silent and left out: nobody answers there."
-    : `${counts.silent} are silent and left out: nobody answers there.`;
+    ? "1 is silent and left out."
+    : `${counts.silent} are silent and left out.`;
   if (counts.ready === 0) return `Every agent that reports has ${wanted}. ${silent}`;
   const have = counts.ready === 1 ? "toolbox reports and has" : "toolboxes report and have";
-  return `${counts.ready} ${have} another version than ${wanted}. ${silent} One that is not healthy afterwards goes back to the version before, and no other is asked; one that cannot be reached is passed by.`;
+  return `${counts.ready} ${have} another version than ${wanted}. ${silent} One that is not healthy afterwards goes back to the version before, and no other is asked; one that is silent when it is its turn is not asked.`;
 }
 
 const HEAD = "px-3 py-2 text-left text-xs font-medium text-ink-3";
