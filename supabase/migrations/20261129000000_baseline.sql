@@ -2391,13 +2391,13 @@ create policy "owners read their rollouts" on public.rollouts
 revoke all on public.rollouts from public, anon, authenticated, service_role;
 grant select on public.rollouts to authenticated, service_role;
 
-comment on table public.rollouts is 'Redeployments of many toolboxes in waves, which stop at the first machine that fails; one that cannot be reached is passed by. One runs for a user at a time, and one of operators for toolboxes of all. Ended ones are kept as long as private.retention() says.';
+comment on table public.rollouts is 'Redeployments of many toolboxes in waves, which stop at the first failure; a machine that is silent when it is its turn is not asked. One runs for a user at a time, and one of operators for toolboxes of all. Ended ones are kept as long as private.retention() says.';
 comment on column public.rollouts.id is 'Named by the events of its toolboxes.';
 comment on column public.rollouts.user_id is 'Who asked for it.';
 comment on column public.rollouts.is_fleet is 'An operator asked, and it is about toolboxes of all users: its user does not read it here.';
 comment on column public.rollouts.owner_id is 'Whose toolboxes they are, who alone reads it and whose account takes it along; null for the fleet.';
 comment on column public.rollouts.version is 'The version that the agents are replaced by.';
-comment on column public.rollouts.wave_size is 'So many toolboxes at a time; the next wave begins when each of them is healthy.';
+comment on column public.rollouts.wave_size is 'So many toolboxes at a time; the next wave begins when each of them is healthy, silent or gone.';
 comment on column public.rollouts.state is 'running, stopped (by a failure or its user) or finished.';
 comment on column public.rollouts.toolboxes is 'In order: id, name, state (waiting, asked, healthy, failed or removed), operation_id, code and message of what went wrong, asked_at, looked_at, ended_at.';
 comment on column public.rollouts.reason is 'Why it was stopped: code, message, and the toolbox_id it is about.';
@@ -2445,7 +2445,7 @@ begin
     and e.status not in ('pending_deprovision', 'deprovisioning', 'deprovisioned', 'error_deprovisioning')
     -- Machines that have not come yet are not asked unless they are named.
     and (asked is not null or e.status in ('active', 'unresponsive'))
-    -- Of the fleet silent ones are left out: nobody answers there. Those that have the version need nothing.
+    -- Of the fleet silent ones are left out: they would not be asked. Those that have the version need nothing.
     and (asked is not null or not fleet or e.status = 'active' and e.dtma_last_known_version is distinct from p ->> 'version');
   if chosen is null or jsonb_array_length(chosen) < (select count(distinct id) from unnest(asked) id) then
     return jsonb_build_object('outcome', 'not_found');
@@ -4055,8 +4055,10 @@ as $$
     limit 20
     for no key update of i skip locked
   ), claimed as (
-    -- Longer than a tick. One that does not tell its tools is asked again then.
-    update public.account_tool_instances i set mcp_pin_due_at = clock_timestamp() + interval '1 minute'
+    -- Longer than a tick takes. One that does not tell its tools is asked again then, the more seldom the longer it has been there: each
+    -- question counts as use, and starts a server that is idle.
+    update public.account_tool_instances i set mcp_pin_due_at = clock_timestamp()
+      + least(greatest((clock_timestamp() - i.created_at) / 10, interval '55 seconds'), interval '1 hour')
     from due d where i.id = d.id
     returning i.id, d.user_id, d.toolbox
   )
@@ -4802,19 +4804,19 @@ as $$
     'counts', (
       select jsonb_object_agg(s.state, (
         select count(*) from jsonb_array_elements(rollout.toolboxes) t where t ->> 'state' = s.state
-      )) from unnest(array['waiting', 'asked', 'healthy', 'failed', 'removed']) s (state)
+      )) from unnest(array['waiting', 'asked', 'healthy', 'failed', 'silent', 'removed']) s (state)
     ),
     'toolboxes', case when most is null then rollout.toolboxes else coalesce((
       select jsonb_agg(w.toolbox order by w.place) from (
         select t.toolbox, t.place from jsonb_array_elements(rollout.toolboxes) with ordinality t (toolbox, place)
-        where t.toolbox ->> 'state' in ('asked', 'failed')
-        order by t.toolbox ->> 'state' = 'asked' desc, t.place limit most
+        where t.toolbox ->> 'state' in ('asked', 'failed', 'silent')
+        order by t.toolbox ->> 'state' = 'asked' desc, t.toolbox ->> 'state' = 'failed' desc, t.place limit most
       ) w
     ), '[]') end
   );
 $$;
 comment on function private.fleet_rollout is
-  'A rollout as operators read it: who asked (the address is null once the account is gone), how many toolboxes are in each state, and the toolboxes: all, or so many at most of those that are under way or failed.';
+  'A rollout as operators read it: who asked (the address is null once the account is gone), how many toolboxes are in each state, and the toolboxes: all, or so many at most of those that are under way, failed or silent.';
 
 create function public.get_fleet(p jsonb) returns jsonb
 language plpgsql stable security definer

@@ -123,8 +123,10 @@ as $$
     limit 20
     for no key update of i skip locked
   ), claimed as (
-    -- Longer than a tick. One that does not tell its tools is asked again then.
-    update public.account_tool_instances i set mcp_pin_due_at = clock_timestamp() + interval '1 minute'
+    -- Longer than a tick takes. One that does not tell its tools is asked again then, the more seldom the longer it has been there: each
+    -- question counts as use, and starts a server that is idle.
+    update public.account_tool_instances i set mcp_pin_due_at = clock_timestamp()
+      + least(greatest((clock_timestamp() - i.created_at) / 10, interval '55 seconds'), interval '1 hour')
     from due d where i.id = d.id
     returning i.id, d.user_id, d.toolbox
   )

@@ -63,7 +63,7 @@ delete from rollouts;
 insert into rollouts (user_id, is_fleet, version, wave_size, toolboxes) select 'd1000000-0000-4000-8000-000000000004', true, '2.0.0', 10, jsonb_agg(jsonb_build_object(
   'id', gen_random_uuid(), 'name', n, 'state', case when n <= 400 then 'healthy' when n <= 450 then 'failed' when n <= 460 then 'asked' else 'waiting' end) order by n)
 from generate_series(1, 500) n;
-select is(tests.fleet() -> 'counts', '{"waiting": 40, "asked": 10, "healthy": 400, "failed": 50, "removed": 0}', 'how many are how far');
+select is(tests.fleet() -> 'counts', '{"waiting": 40, "asked": 10, "healthy": 400, "failed": 50, "silent": 0, "removed": 0}', 'how many are how far');
 select results_eq($$ select t ->> 'state', count(*), min((t ->> 'name')::int) from jsonb_array_elements(tests.fleet() -> 'toolboxes') t group by 1 order by 1 $$,
   $$ values ('asked', 10::bigint, 451), ('failed', 10, 401) $$, 'those under way and the first that failed, 20 at most');
 select is(jsonb_array_length(get_fleet_rollout(jsonb_build_object('rollout_id', id)) #> '{rollout,toolboxes}'), 500, 'all of one') from rollouts;

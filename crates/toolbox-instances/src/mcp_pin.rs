@@ -30,8 +30,8 @@ const UNSEEN: &str = "The tools differ in what is not shown: a secret in a defin
 const UNREAD: &str = "The server listed other tools before those that it listed first could be read, so all that it lists now are shown";
 /// Said where that is found before anything was written down.
 const OTHERS: &str = "The server lists other tools than those that it listed first, so clients are held back until you accept these";
-/// Said where an agent heard tools that does not keep which were first.
-const UNKNOWN: &str = "The agent does not know which tools the server listed first, so clients are held back until you accept these";
+/// Said where an agent heard none yet, or does not keep which were first.
+const UNKNOWN: &str = "The agent has not told which tools the server listed first. If it is still so in a minute, look at these and accept them: clients are held back until then";
 /// Said where the machine did not answer while the server was asked.
 const SILENT: &str = "The machine did not tell the server's tools within 20 seconds; the server may be slow to start, so try again in a minute";
 

@@ -12,7 +12,7 @@ use toolbox_api::mcp_access::McpGrant;
 use toolbox_domain::ids::ToolInstanceId;
 use toolbox_mcp::access::Allowed;
 use toolbox_mcp::limits::Limits;
-use toolbox_mcp::merge::{List, Member, Servers};
+use toolbox_mcp::merge::{Member, Servers};
 use toolbox_mcp::rpc;
 use toolbox_mcp::wire::reply;
 use uuid::Uuid;
@@ -111,34 +111,16 @@ impl Servers for Granted {
             .collect()
     }
 
-    fn listed(&self, id: Uuid, list: List) -> Option<Vec<String>> {
+    fn listed(&self, id: Uuid) -> Option<Vec<String>> {
         let id = ToolInstanceId::from(id);
         let One { allowed, pin } = self.allowed.get(&id)?;
-        let served = self.handle.find(id)?;
-        if list != List::Tools {
-            // Whoever may use a server may use all its prompts and resources.
-            return served.idle?.listed(list, served.entry.view()?.generation);
-        }
-        let memory = served.bridge?.memory();
-        let memory = memory.borrow();
-        let tools = memory.tools.as_ref()?;
+        let bridge = self.handle.find(id)?.bridge?;
+        let tools = bridge.memory().borrow().tools.clone()?;
         // An entry may be another than the one of its name that counts.
         let seen = tools.entries()?.iter().filter(|entry| {
             (allowed.is_all() || allowed.may_see(entry)) && (pin.is_none() || tools.lists(entry))
         });
         Some(seen.cloned().collect())
-    }
-
-    fn keep(&self, id: Uuid, list: List, entries: impl Iterator<Item = String>) {
-        let Some(served) = self.handle.find(ToolInstanceId::from(id)) else {
-            return;
-        };
-        // Tools are known without it.
-        if list != List::Tools
-            && let (Some(idle), Some(view)) = (served.idle, served.entry.view())
-        {
-            idle.keep(list, view.generation, entries.collect());
-        }
     }
 
     async fn serve(&self, id: Uuid, request: Request<Body>) -> Response<Body> {

@@ -3,8 +3,7 @@
 //! A request counts as use until its answer was read to its end. Not a ping, nor a stream on which a client only listens: both
 //! may last for ever without anybody wanting anything. Neither starts a server. What the agent itself asks passes this by.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
@@ -14,7 +13,6 @@ use tokio::time::Instant;
 use toolbox_api::dtma::{Desired, Phase};
 use toolbox_api::mcp::{McpHealth, McpState};
 use toolbox_mcp::bridge::too_much;
-use toolbox_mcp::merge::List;
 use toolbox_mcp::rpc::{self, Kind, Malformed, Message};
 use toolbox_mcp::wire::body::{self, Budget};
 use toolbox_mcp::wire::reply;
@@ -25,8 +23,6 @@ use crate::instances::rest::InUse;
 
 /// How often it is looked whether a server is still used.
 const LOOK: Duration = Duration::from_secs(15);
-/// Longest list that is kept while a server is stopped, in bytes.
-const MOST_OF_LIST: usize = 256 * 1024;
 
 /// When a server is stopped, and how it is used.
 #[derive(Debug)]
@@ -36,9 +32,6 @@ pub(super) struct Idle {
     words: String,
     /// How long a request waits until the server is started.
     ready: Duration,
-    /// What it listed last beside its tools, and in which generation.
-    // A leaf lock, never held across an await.
-    lists: Mutex<BTreeMap<List, (u64, Vec<String>)>>,
 }
 
 impl Idle {
@@ -51,28 +44,7 @@ impl Idle {
                 "stopped after {minutes} minute{s} without use; the next call starts it"
             ),
             ready,
-            lists: Mutex::default(),
         }
-    }
-
-    /// What it listed last in this generation.
-    pub(super) fn listed(&self, list: List, generation: u64) -> Option<Vec<String>> {
-        let lists = self.lists();
-        let (of, entries) = lists.get(&list)?;
-        (*of == generation).then(|| entries.clone())
-    }
-
-    /// Keeps what it listed just now, unless that is too long.
-    pub(super) fn keep(&self, list: List, generation: u64, entries: Vec<String>) {
-        let is_short = entries.iter().map(String::len).sum::<usize>() <= MOST_OF_LIST;
-        let entries = is_short.then_some((generation, entries));
-        let mut lists = self.lists();
-        lists.remove(&list);
-        lists.extend(entries.map(|entries| (list, entries)));
-    }
-
-    fn lists(&self) -> MutexGuard<'_, BTreeMap<List, (u64, Vec<String>)>> {
-        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends when nobody has used the server for long enough, at `not_before` at the earliest.

@@ -56,6 +56,9 @@ struct Behaviour {
     /// List a tool whose description ends with half a surrogate pair.
     #[arg(long)]
     half: bool,
+    /// Know no templates of resources, as many servers do.
+    #[arg(long)]
+    no_templates: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -213,7 +216,7 @@ impl Server {
                 None => json!({ "resources": [{ "uri": "test://one", "name": "one" }], "nextCursor": "2" }),
                 Some(_) => json!({ "resources": [{ "name": "\"two\"", "uri": "file:///a b/\"2\"" }, { "name": "none" }] }),
             }),
-            "resources/templates/list" => self.succeed(id, &json!({ "resourceTemplates": [
+            "resources/templates/list" if !self.behaviour.no_templates => self.succeed(id, &json!({ "resourceTemplates": [
                 { "uriTemplate": "test://{number}{?q}", "name": "any" },
             ] })),
             "resources/read" => {

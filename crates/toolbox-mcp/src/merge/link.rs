@@ -23,7 +23,7 @@ use super::{
 };
 use crate::hub::{LEGACY, STATELESS, read_discover, read_initialize, stateless_params};
 use crate::lenient;
-use crate::rpc::{META_VERSION, Message};
+use crate::rpc::{META_VERSION, Message, code};
 use crate::tools::Page;
 use crate::wire::body::{self, BodyError, Held};
 use crate::wire::checks;
@@ -358,6 +358,8 @@ enum Answered {
     Result(String, Held),
     /// An error, as its text reads.
     Error(String),
+    /// It does not know the method.
+    Unknown,
     /// The session is not known there.
     Gone,
 }
@@ -415,7 +417,7 @@ impl Merge {
         let result = match self.answered(response, &id).await? {
             Answered::Result(result, _) => result,
             Answered::Error(why) => return Err(why),
-            Answered::Gone => return Err("it refuses sessions".to_owned()),
+            Answered::Gone | Answered::Unknown => return Err("it refuses sessions".to_owned()),
         };
         let (version, ..) =
             read_initialize(&result).ok_or("it answered initialize with something else")?;
@@ -463,7 +465,9 @@ impl Merge {
                 Ok(link)
             }
             Answered::Error(why) => Err(why),
-            Answered::Gone => Err("it does not speak the stateless revision".to_owned()),
+            Answered::Gone | Answered::Unknown => {
+                Err("it does not speak the stateless revision".to_owned())
+            }
         }
     }
 
@@ -479,24 +483,21 @@ impl Merge {
             entries: Vec::new(),
             held: self.budget.hold(),
         };
-        if member.is_idle {
-            match servers.listed(member.id, list) {
-                Some(known) => {
-                    let known = known.iter();
-                    let raw = known.filter_map(|entry| serde_json::from_str(entry).ok());
-                    return self.take(&mut entries, list, raw).map(|()| entries);
-                }
-                // Without its tools nobody would call it.
-                None if list == List::Tools => {}
-                None => return Err("nobody uses it now; its next call starts it".to_owned()),
-            }
+        if member.is_idle && list != List::Tools {
+            return Err("nobody uses it now; its next call starts it".to_owned());
+        }
+        // Without its tools nobody would call it.
+        if member.is_idle
+            && let Some(known) = servers.listed(member.id)
+        {
+            let known = known.iter();
+            let raw = known.filter_map(|entry| serde_json::from_str(entry).ok());
+            return self.take(&mut entries, list, raw).map(|()| entries);
         }
         self.pages(servers, session, member, list, |page| {
             self.take(&mut entries, list, page.entries.iter().copied())
         })
         .await?;
-        let known = entries.entries.iter();
-        servers.keep(member.id, list, known.map(|entry| entry.named(&entry.name)));
         Ok(entries)
     }
 
@@ -526,15 +527,22 @@ impl Merge {
             let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
             let request = link.request(message.to_string().into(), Some((method, "")));
             let response = servers.serve(member.id, request).await;
-            if is_refused(response.status()) && may_open && cursor.is_none() {
+            let status = response.status();
+            let answered = self.answered(response, &id).await;
+            // Some servers with resources know no templates.
+            if matches!(answered, Ok(Answered::Unknown)) && list != List::Tools {
+                return Ok(());
+            }
+            if is_refused(status) && may_open && cursor.is_none() {
                 may_open = false;
                 session.forget(member.id, &link).await;
                 link = self.open(servers, session, member).await?;
                 continue;
             }
-            let (result, _held) = match self.answered(response, &id).await? {
+            let (result, _held) = match answered? {
                 Answered::Result(result, held) => (result, held),
                 Answered::Gone => return Err("its session ended".to_owned()),
+                Answered::Unknown => return Err(format!("it does not know {method}")),
                 Answered::Error(why) => return Err(why),
             };
             let page = list.page(&result)?;
@@ -585,16 +593,15 @@ impl Merge {
         }
         #[derive(Deserialize)]
         struct Failure {
+            #[serde(default)]
+            code: i64,
             message: String,
         }
         let status = response.status();
-        if status == StatusCode::NOT_FOUND {
-            return Ok(Answered::Gone);
-        }
         let kind = response.headers().get(header::CONTENT_TYPE);
         let is_events = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
         let wanted = Value::from(id).to_string();
-        let read = |text: &[u8]| -> Option<Result<String, String>> {
+        let read = |text: &[u8]| -> Option<Result<String, Failure>> {
             let wire: Wire<'_> = serde_json::from_slice(text).ok()?;
             if let Some(result) = wire.result
                 && wire.id.is_some_and(|id| id.get() == wanted)
@@ -602,9 +609,7 @@ impl Merge {
                 return Some(Ok(result.get().to_owned()));
             }
             // An error may come without the id.
-            let failure: Failure = lenient::read(wire.error?.get())?;
-            let text = &failure.message[..failure.message.floor_char_boundary(300)];
-            Some(Err(text.to_owned()))
+            lenient::read(wire.error?.get()).map(Err)
         };
         let mut held = self.budget.hold();
         let found = if is_events {
@@ -627,7 +632,14 @@ impl Merge {
         };
         match found {
             Some(Ok(result)) => Ok(Answered::Result(result, held)),
-            Some(Err(why)) => Ok(Answered::Error(why)),
+            Some(Err(failure)) if failure.code == i64::from(code::METHOD_NOT_FOUND) => {
+                Ok(Answered::Unknown)
+            }
+            _ if status == StatusCode::NOT_FOUND => Ok(Answered::Gone),
+            Some(Err(Failure { message, .. })) => {
+                let why = &message[..message.floor_char_boundary(300)];
+                Ok(Answered::Error(why.to_owned()))
+            }
             None => Err(format!(
                 "it answered with HTTP {} and no message",
                 status.as_u16()

@@ -85,11 +85,8 @@ pub trait Servers: Clone + Send + Sync + 'static {
     /// Which they are now.
     fn members(&self) -> Vec<Member>;
 
-    /// The entries that one of them listed last, of those that the caller may see; none if they were not kept.
-    fn listed(&self, id: Uuid, list: List) -> Option<Vec<String>>;
-
-    /// Takes the entries that one of them listed just now, to be kept or not.
-    fn keep(&self, id: Uuid, list: List, entries: impl Iterator<Item = String>);
+    /// The entries of the tools that one of them listed last, of those that the caller may see; none if they were not kept.
+    fn listed(&self, id: Uuid) -> Option<Vec<String>>;
 
     /// Passes a request to one of them.
     fn serve(

@@ -25,6 +25,9 @@ const HEADERS: [HeaderName; 4] = [
     HeaderName::from_static("x-accel-buffering"),
 ];
 
+/// Most addresses of one answer: each is longer afterwards, and what is needed for that is in no budget.
+const MOST_ADDRESSES: usize = 10_000;
+
 /// What results of the stateless era say, and what those say that clients may keep.
 pub(super) const COMPLETE: &str = r#""resultType":"complete""#;
 pub(super) const STALE: &str = r#""resultType":"complete","ttlMs":0,"cacheScope":"private""#;
@@ -87,8 +90,8 @@ struct Progress<'a> {
 }
 
 impl Outward {
-    /// What is written anew of a message.
-    fn edits(&self, text: &str, wire: &Wire<'_>) -> Vec<(Span, Cow<'_, str>)> {
+    /// What is written anew of a message; none if that is too much.
+    fn edits(&self, text: &str, wire: &Wire<'_>) -> Option<Vec<(Span, Cow<'_, str>)>> {
         let mut edits = Vec::new();
         if wire.method.is_some() {
             if let Some(id) = wire.id {
@@ -100,7 +103,7 @@ impl Outward {
             {
                 edits.push((rpc::span_in(text, progress.token), own.into()));
             }
-            return edits;
+            return Some(edits);
         }
         if wire.result.is_some() || wire.error.is_some() {
             self.is_answered.store(true, Ordering::Relaxed);
@@ -127,6 +130,9 @@ impl Outward {
         }
         if let (Some(list), Some(result)) = (self.list, wire.result) {
             addresses(list, result, &mut |address| {
+                if edits.len() > MOST_ADDRESSES {
+                    return;
+                }
                 // It goes on behind the quotation mark; what stands before needs no escape.
                 if address.get().starts_with('"') {
                     let start = rpc::span_in(text, address).start + 1;
@@ -134,7 +140,7 @@ impl Outward {
                 }
             });
         }
-        edits
+        (edits.len() <= MOST_ADDRESSES).then_some(edits)
     }
 }
 
@@ -162,7 +168,7 @@ fn addresses<'a>(list: List, result: &'a RawValue, found: &mut impl FnMut(&'a Ra
         #[serde(borrow)]
         resource: Option<&'a RawValue>,
     }
-    if !result.get().contains("\"uri\"") {
+    if !result.get().contains("\"uri\"") && !result.get().contains("\\u") {
         return;
     }
     let Ok(answer) = serde_json::from_str::<Answer<'_>>(result.get()) else {
@@ -222,7 +228,9 @@ impl Rewrite for Outward {
         let Ok(wire) = serde_json::from_str::<Wire<'_>>(text) else {
             return Rewritten::Same;
         };
-        let mut edits = self.edits(text, &wire);
+        let Some(mut edits) = self.edits(text, &wire) else {
+            return Rewritten::Unreadable;
+        };
         if edits.is_empty() {
             return Rewritten::Same;
         }
@@ -393,6 +401,17 @@ mod tests {
         }
         let mut outward = of_call(Uuid::nil(), false, "1");
         outward.list = Some(List::Tools);
+        let written = r#"{"id":1,"result":{"content":[{"\u0075ri":"a:1"}]}}"#;
+        assert!(matches!(
+            outward.message(written.as_bytes()),
+            Rewritten::Anew(_)
+        ));
+        let many = vec![r#"{"uri":""}"#; MOST_ADDRESSES + 1].join(",");
+        let many = format!(r#"{{"id":1,"result":{{"content":[{many}]}}}}"#);
+        assert!(matches!(
+            outward.message(many.as_bytes()),
+            Rewritten::Unreadable
+        ));
         for odd in [
             r#"{"content":{"uri":"a:1"}}"#,
             r#"{"content":[{"uri":"a:1","uri":"a:2"}]}"#,

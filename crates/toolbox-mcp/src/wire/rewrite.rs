@@ -71,7 +71,7 @@ pub(crate) async fn response(
                     Bytes::from(text)
                 }
                 Rewritten::Unreadable if kind.is_some_and(|kind| !kind.starts_with(JSON)) => bytes,
-                Rewritten::Unreadable => return unavailable("the server's answer is no JSON"),
+                Rewritten::Unreadable => return unavailable("the server's answer cannot be read"),
             };
             Response::from_parts(head, Body::from(hold.carried_by(bytes)))
         }
@@ -107,7 +107,7 @@ where
                         Rewritten::Anew(text) => Bytes::from(text),
                         // It is left out. The client waits for its answer as for one that was lost.
                         Rewritten::Unreadable => {
-                            Bytes::from_static(b": an event that is no JSON was left out\n\n")
+                            Bytes::from_static(b": an event that cannot be read was left out\n\n")
                         }
                     };
                     memory.set(counted(held.len()));

@@ -17,7 +17,7 @@ use toolbox_mcp::bridge::{Bridge, Options, start};
 use toolbox_mcp::child::ChildProcess;
 use toolbox_mcp::http::{self, HttpBridge, Private};
 use toolbox_mcp::limits::Limits;
-use toolbox_mcp::merge::{List, Member, Merge, Servers, names};
+use toolbox_mcp::merge::{Member, Merge, Servers, names};
 use toolbox_mcp::wire::body::Budget;
 use uuid::Uuid;
 
@@ -31,11 +31,7 @@ struct Several(
     Arc<Mutex<BTreeMap<Uuid, (Member, Server)>>>,
     /// How many requests each got.
     Arc<Mutex<BTreeMap<Uuid, usize>>>,
-    /// What each listed last beside its tools.
-    Kept,
 );
-
-type Kept = Arc<Mutex<BTreeMap<(Uuid, List), Vec<String>>>>;
 
 #[derive(Clone)]
 enum Server {
@@ -58,21 +54,13 @@ impl Servers for Several {
         servers.values().map(|(member, _)| member.clone()).collect()
     }
 
-    fn listed(&self, id: Uuid, list: List) -> Option<Vec<String>> {
-        if list != List::Tools {
-            return self.2.lock().unwrap().get(&(id, list)).cloned();
-        }
+    fn listed(&self, id: Uuid) -> Option<Vec<String>> {
         let Server::Stdio(bridge) = self.0.lock().unwrap()[&id].1.clone() else {
             return None;
         };
         let memory = bridge.memory();
         let memory = memory.borrow();
         Some(memory.tools.as_ref()?.entries()?.to_vec())
-    }
-
-    fn keep(&self, id: Uuid, list: List, entries: impl Iterator<Item = String>) {
-        let entries = entries.collect();
-        self.2.lock().unwrap().insert((id, list), entries);
     }
 
     async fn serve(&self, id: Uuid, request: Request<Body>) -> Response<Body> {
@@ -546,7 +534,7 @@ async fn one_broken_server_hides_no_other_and_its_absence_is_said() {
 async fn the_tools_of_an_idle_server_are_listed_without_it_and_a_call_reaches_it() {
     let merged = Merged::new().await;
     let id = merged.servers.add(1, &[], true);
-    while merged.servers.listed(id, List::Tools).is_none() {
+    while merged.servers.listed(id).is_none() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     merged.servers.change(id, |member| member.is_idle = true);
@@ -566,17 +554,24 @@ async fn the_tools_of_an_idle_server_are_listed_without_it_and_a_call_reaches_it
     let got = merged.ask(&session, "prompts/get", json!({"name": name}));
     let got = got.await["result"]["messages"][0]["content"]["text"].clone();
     assert_eq!(got, r#""a b" null"#);
-    merged.servers.2.lock().unwrap().clear();
     merged.servers.change(id, |member| member.is_idle = false);
     let awake = merged.ask(&session, "tools/list", json!({})).await;
     assert_eq!(idle, awake, "the list is the same");
     let prompts = merged.ask(&session, "prompts/list", json!({})).await;
     assert_eq!(all(&prompts, "prompts", "name").len(), 2);
-    merged.servers.change(id, |member| member.is_idle = true);
-    let asked = merged.servers.1.lock().unwrap()[&id];
-    let idle = merged.ask(&session, "prompts/list", json!({})).await;
-    assert_eq!(idle, prompts, "what it listed last is there");
-    assert_eq!(merged.servers.1.lock().unwrap()[&id], asked, "it was asked");
+}
+
+#[tokio::test]
+async fn a_server_with_resources_that_knows_no_templates_has_none() {
+    for era in ["sessions", "stateless"] {
+        let merged = Merged::new().await;
+        let arguments = ["--no-templates", "--era", era];
+        merged.servers.add(1, &arguments, true);
+        let list = merged.alone("resources/templates/list", json!({})).await;
+        assert_eq!(list["result"]["resourceTemplates"], json!([]), "{list}");
+        let absent = &list["result"]["_meta"]["toolbox/unavailable"];
+        assert_eq!(absent, &json!([]), "{era}");
+    }
 }
 
 #[tokio::test]
@@ -946,11 +941,9 @@ impl Servers for Silent {
         }]
     }
 
-    fn listed(&self, _: Uuid, _: List) -> Option<Vec<String>> {
+    fn listed(&self, _: Uuid) -> Option<Vec<String>> {
         None
     }
-
-    fn keep(&self, _: Uuid, _: List, _: impl Iterator<Item = String>) {}
 
     async fn serve(&self, _: Uuid, _: Request<Body>) -> Response<Body> {
         std::future::pending().await
