@@ -70,6 +70,8 @@ export function startApi(config: Config): Api {
       await sign(headers);
       return await inTime(input, { ...init, headers });
     },
+    // One deadline, and polling asks again.
+    retry: false,
   });
   const raw = async (path: string, init: RequestInit = {}): Promise<Response> => {
     const headers = new Headers(init.headers);

@@ -24,7 +24,7 @@ export function EventList({ events, where }: { events: Told[]; where?: ReadonlyM
               {event.what}
               {event.count > 1 && (
                 <>
-                  , {event.count} times since <Age at={fromServer(event.since)} />
+                  , {event.count} times, first <Age at={fromServer(event.since)} />
                 </>
               )}
               {event.why && <span className={event.bad ? "text-bad" : "text-ink-2"}>: {event.why}</span>}

@@ -102,6 +102,8 @@ export function linesOf(events: Told[]): Line[] {
     if (last && event.look !== null && last.look === event.look) {
       last.count++;
       last.since = event.at;
+      // The first one's, so that the line stays the same when another look comes.
+      last.key = event.key;
     } else lines.push({ ...event, count: 1, since: event.at });
   }
   return lines;

@@ -114,8 +114,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Replaces the agents of toolboxes of all users in waves; the first machine that fails stops it, and one that cannot be reached
-         *     is passed by. Without `toolboxIds` those that report and have another version, 500 at once.
+         * Replaces the agents of toolboxes of all users in waves; the first failure stops it, and a machine that is silent when it is
+         *     its turn is not asked. Without `toolboxIds` those that report and have another version, 500 at once.
          */
         post: operations["begin_rollout"];
         delete?: never;
@@ -771,7 +771,7 @@ export interface components {
             asked: number;
             /**
              * Format: int32
-             * @description They were not replaced, could not be reached, or nobody knows in time.
+             * @description They were not replaced, or nobody knows in time.
              */
             failed: number;
             /**
@@ -786,6 +786,11 @@ export interface components {
             removed: number;
             /**
              * Format: int32
+             * @description Their agents did not report, so they were not asked.
+             */
+            silent: number;
+            /**
+             * Format: int32
              * @description Not asked.
              */
             waiting: number;
@@ -798,7 +803,7 @@ export interface components {
             message: string;
             /**
              * Format: uuid
-             * @description The toolbox that failed, or the first that could not be reached; none where its user stopped it.
+             * @description The toolbox that failed; none where its user stopped it.
              */
             toolbox_id?: string | null;
         };
@@ -835,7 +840,7 @@ export interface components {
          * @description How far a toolbox is.
          * @enum {string}
          */
-        RolloutToolboxState: "waiting" | "asked" | "healthy" | "failed" | "removed";
+        RolloutToolboxState: "waiting" | "asked" | "healthy" | "failed" | "silent" | "removed";
         /**
          * @description A value that may be a secret, with the key that encrypts it.
          *

@@ -30,7 +30,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Replaces the agents of many toolboxes in waves. It begins with the next tick; the next wave begins when every toolbox of the one before is healthy; a machine that cannot be reached is passed by, and any other failure stops it. */
+        /** Replaces the agents of many toolboxes in waves. It begins with the next tick; the next wave begins when every toolbox of the one before is healthy; a machine that is silent when it is its turn is not asked, and the first failure stops it. */
         post: operations["begin_rollout"];
         delete?: never;
         options?: never;
@@ -822,7 +822,7 @@ export interface components {
             message: string;
             /**
              * Format: uuid
-             * @description The toolbox that failed, or the first that could not be reached; none where its user stopped it.
+             * @description The toolbox that failed; none where its user stopped it.
              */
             toolbox_id?: string | null;
         };
@@ -859,7 +859,7 @@ export interface components {
          * @description How far a toolbox is.
          * @enum {string}
          */
-        RolloutToolboxState: "waiting" | "asked" | "healthy" | "failed" | "removed";
+        RolloutToolboxState: "waiting" | "asked" | "healthy" | "failed" | "silent" | "removed";
         /**
          * @description Which program answered.
          * @enum {string}

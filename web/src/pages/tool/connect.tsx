@@ -4,7 +4,7 @@ import { Connect } from "@/components/connect.tsx";
 import { Empty } from "@/components/empty.tsx";
 import { ErrorPanel } from "@/components/error-panel.tsx";
 import { Skeleton } from "@/components/ui/card.tsx";
-import { isHeld, isIdle, speaksMcp } from "@/lib/states.ts";
+import { isHeld, isIdle, pinInWords, speaksMcp } from "@/lib/states.ts";
 import { useTool } from "./layout.tsx";
 
 export function ConnectTab() {
@@ -39,6 +39,8 @@ export function ConnectTab() {
     ? "The tool does not run, so no client can use it now."
     : data !== undefined && isHeld(data)
     ? "Its tools changed, so clients are held back. Look at what changed on the page Tools, and accept it there."
+    : data?.mcp_pin_pending
+    ? pinInWords(data)
     : null;
   return (
     <Connect

@@ -128,7 +128,9 @@ export function ToolPin({ toolboxId, tool }: { toolboxId: string; tool: Tool }) 
             {accepted
               ? (
                 <span>
-                  Pinned: {accepted.tool_count === null ? "those of its first answer" : `${accepted.tool_count} tools`}
+                  Pinned: {accepted.tool_count === null
+                    ? "those of its first answer"
+                    : `${accepted.tool_count} ${accepted.tool_count === 1 ? "tool" : "tools"}`}
                   , accepted <Age at={fromServer(accepted.accepted_at)} />
                 </span>
               )

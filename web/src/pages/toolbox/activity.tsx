@@ -37,8 +37,11 @@ export function ActivityTab() {
   );
 }
 
+/** Most events of each kind. */
+const MOST = 200;
+
 function Events({ toolboxId }: { toolboxId: string }) {
-  const history = usePolling(historyQuery(toolboxId));
+  const history = usePolling(historyQuery(toolboxId, MOST));
   const { session } = useSession();
   if (history.data === undefined) {
     return history.isError
@@ -62,6 +65,14 @@ function Events({ toolboxId }: { toolboxId: string }) {
           </Empty>
         )
         : <EventList events={told} />}
+      {history.data.toolbox.length >= MOST || history.data.tools.length >= MOST
+        ? (
+          <p className="text-[13px] text-ink-2">
+            The last {MOST} events are shown. Older ones are in{" "}
+            <Link to="/activity" search={{ toolbox: toolboxId }} className="underline">Activity</Link>.
+          </p>
+        )
+        : null}
     </>
   );
 }

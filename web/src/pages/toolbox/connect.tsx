@@ -35,12 +35,14 @@ export function ToolboxConnectTab() {
       : <Skeleton className="h-40 w-full" />;
   }
   const servers = tools.data.tool_instances.filter(speaksMcp);
-  const held = servers.filter(isHeld);
-  const running = servers.filter((each) => !isHeld(each) && (each.status_on_toolbox === "running" || isIdle(each)));
-  const stopped = servers.filter((each) => !held.includes(each) && !running.includes(each));
+  const up = servers.filter((each) => each.status_on_toolbox === "running" || isIdle(each));
+  const stopped = servers.filter((each) => !up.includes(each));
+  const held = up.filter(isHeld);
+  const pinned = up.filter((each) => !isHeld(each) && each.mcp_pin_pending);
+  const running = up.filter((each) => !isHeld(each) && !each.mcp_pin_pending);
   const problem = !heard
     ? "The agent does not answer, so no client can come in now."
-    : running.length === 0
+    : running.length + pinned.length === 0
     ? held.length > 0
       ? "Clients are held back until you accept changed tools, so a client finds no tools now."
       : "No MCP server of this toolbox runs, so a client finds no tools now."
@@ -50,6 +52,8 @@ export function ToolboxConnectTab() {
       <p className="max-w-2xl text-[13px] break-words text-ink-2">
         A client that is given this URL has the tools of every MCP server of the toolbox, also of those to come.{" "}
         {heard && running.length > 0 && `Now: ${names(running)}.`}
+        {heard && pinned.length > 0 &&
+          ` Being pinned, and open only while they list the tools of their first answer: ${names(pinned)}.`}
         {heard && held.length > 0 && ` Held back until you accept their tools: ${names(held)}.`}
         {heard && stopped.length > 0 && ` Not running: ${names(stopped)}.`}
       </p>
