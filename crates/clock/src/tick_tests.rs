@@ -508,17 +508,18 @@ fn operations_that_ended_get_receipts_that_follow_the_last_one() {
 }
 
 #[test]
-fn a_rollout_asks_the_machines_of_its_wave_and_goes_on_where_one_is_down() {
+fn a_rollout_asks_the_machines_of_its_wave_but_silent_ones_and_stops_where_one_fails() {
     let (toolbox, other) = (TOOLBOX, "6f9619ff-8b86-4d01-b42d-000000000002");
-    let row = |id: &str, port: u16| {
-        json!({"id": id, "status": "active", "public_ip_address": "127.0.0.1", "dtma_port": port, "dtma_certificate_pem": null,
+    let row = |id: &str, status: &str, port: u16| {
+        json!({"id": id, "status": status, "public_ip_address": "127.0.0.1", "dtma_port": port, "dtma_certificate_pem": null,
             "dtma_key_id": null, "instances_confirmed_at": null, "unresponsive_since": null, "dtma_api_version": 2,
             "dtma_last_known_version": "1.0.0"})
     };
     let claimed = json!({"rollouts": [{
         "id": "6f9619ff-8b86-4d01-b42d-00000000000a", "user_id": "6f9619ff-8b86-4d01-b42d-00000000000b", "version": "2.0.0",
-        "wave_size": 2, "state": "running", "reason": null, "created_at": "2026-01-01T00:00:00+00:00", "ended_at": null,
-        "step": 7, "is_fleet": true, "request_id": "req-roll", "rows": [row(toolbox, 30000), row(other, 30001)], "toolboxes": [
+        "wave_size": 3, "state": "running", "reason": null, "created_at": "2026-01-01T00:00:00+00:00", "ended_at": null,
+        "step": 7, "is_fleet": true, "request_id": "req-roll",
+        "rows": [row(toolbox, "active", 30000), row(other, "active", 30001), row(INSTANCE, "unresponsive", 30002)], "toolboxes": [
             {"id": toolbox, "name": "one", "state": "waiting"}, {"id": other, "name": "two", "state": "waiting"},
             {"id": INSTANCE, "name": "three", "state": "waiting"}],
     }]});
@@ -552,7 +553,7 @@ fn a_rollout_asks_the_machines_of_its_wave_and_goes_on_where_one_is_down() {
     let recorded = &world.asked("record_rollout")[0];
     assert_eq!(
         (&recorded["step"], &recorded["state"]),
-        (&json!(7), &json!("running"))
+        (&json!(7), &json!("stopped"))
     );
     let states: Vec<_> = recorded["toolboxes"]
         .as_array()
@@ -560,7 +561,7 @@ fn a_rollout_asks_the_machines_of_its_wave_and_goes_on_where_one_is_down() {
         .iter()
         .map(|t| &t["state"])
         .collect();
-    assert_eq!(states, ["asked", "failed", "waiting"]);
+    assert_eq!(states, ["asked", "failed", "silent"]);
     assert_eq!(recorded["toolboxes"][0]["operation_id"], "c1");
     assert_eq!(recorded["toolboxes"][1]["code"], "agent_unreachable");
     let events = world.asked("record_toolbox_event");

@@ -204,7 +204,8 @@ fn a_rollout_of_the_fleet_names_its_operator_and_needs_a_version() {
     world.rpc("get_fleet_rollout", json!({"outcome": "not_found"}));
     let seen = world.ask("GET", &read, None);
     assert_eq!(seen.refusal(), (404, "rollout_not_found"));
-    let counts = json!({"waiting": 0, "asked": 0, "healthy": 0, "failed": 0, "removed": 0});
+    let counts =
+        json!({"waiting": 0, "asked": 0, "healthy": 0, "failed": 0, "silent": 0, "removed": 0});
     let mut told = rollout;
     told["counts"] = counts;
     told["operator_id"] = USER.into();
