@@ -14,8 +14,8 @@ use crate::wire::body::Held;
 pub(super) const COMPLETE: &str = "completion/complete";
 
 /// A list that each server has of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum List {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum List {
     /// Tools.
     Tools,
     /// Prompts.

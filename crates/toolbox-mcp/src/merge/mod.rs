@@ -29,8 +29,7 @@ use toolbox_api::mcp_pin::{MAX_DEFINITIONS, McpTools};
 use uuid::Uuid;
 
 use self::link::Session;
-use self::lists::Entries;
-pub use self::lists::List;
+use self::lists::{Entries, List};
 use crate::hub::{BATCHES, LEGACY, STATELESS};
 use crate::lenient;
 use crate::rpc::{self, Fields, Kind, Malformed, Message, code};
