@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use toolbox_domain::ids::ToolboxId;
 
 use crate::Wish;
-use crate::test_world::{Manners, STRIKES, Strike, World};
+use crate::test_world::{LATE, Manners, STRIKES, Strike, World};
 
 /// Ticks until whatever is done is done: longer than every deadline.
 const TO_REST: u32 = 120;
@@ -39,6 +39,31 @@ fn a_toolbox_is_made_and_goes() {
     );
     world.ticks(10, 1);
     assert_eq!(world.check(id, "removed"), "gone");
+}
+
+/// The worker dies when the firewall is made, and the next one is told that there is one and cannot see it.
+#[test]
+fn a_firewall_that_cannot_be_seen_is_not_left_behind() {
+    let at = |world: &World, call: &str| world.trace().iter().position(|c| c == call).unwrap();
+    let world = World::new(Manners::default(), 1);
+    provision(&world);
+    let made = at(&world, "POST /v2/firewalls");
+    let killed = || {
+        let world = World::new(Manners::default(), 1);
+        world.with_strike(made, Strike::KillAfter);
+        world
+    };
+    let world = killed();
+    provision(&world);
+    let seen = at(&world, "GET /v2/firewalls");
+    let refusals = [Strike::Refused, Strike::Unauthorised];
+    for strike in STRIKES.into_iter().chain(refusals) {
+        let world = killed();
+        world.with_strike(seen, strike);
+        let id = provision(&world);
+        let told = format!("{strike:?}");
+        assert_eq!(world.check(id, &told), "active", "{told}");
+    }
 }
 
 /// Every call of a whole provisioning, struck in every way, with lists that are behind more or less.
@@ -487,6 +512,8 @@ proptest! {
         }
         let id = (0..20).find_map(|_| world.order());
         let id = id.unwrap();
+        // A late order that finds its toolbox removed is another order, and no matter of this test.
+        world.pass(LATE);
         world.quick_ticks(after, workers);
         match end {
             0 => { world.wish(id, &Wish::Deprovision); }

@@ -92,7 +92,7 @@ impl Default for Manners {
 }
 
 /// So late is what nobody waits for any more.
-const LATE: Duration = Duration::from_secs(20);
+pub(crate) const LATE: Duration = Duration::from_secs(20);
 const BOOT: Duration = Duration::from_secs(25);
 const AGENT: Duration = Duration::from_mins(1);
 const SETTINGS_DEFAULT_SIZE: &str = "s-1vcpu-1gb";

@@ -100,19 +100,15 @@ impl DigitalOceanError {
         match self {
             Self::Unavailable(error) => !error.never_arrived(),
             Self::RateLimited { .. } | Self::Malformed { .. } => true,
-            Self::Unauthorised | Self::NotFound | Self::Refused { .. } | Self::TooMany => false,
+            // There is one of this name: it may be from an earlier try.
+            Self::Refused { status, .. } => *status == 409,
+            Self::Unauthorised | Self::NotFound | Self::TooMany => false,
         }
     }
 
-    /// Something like it exists already.
-    pub(super) const fn is_conflict(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused {
-                status: 409 | 422,
-                ..
-            }
-        )
+    /// With this status DigitalOcean also refuses an SSH key that it has already.
+    pub(super) const fn may_be_there(&self) -> bool {
+        matches!(self, Self::Refused { status: 422, .. })
     }
 
     /// The same request can succeed later without anyone's doing.

@@ -294,7 +294,7 @@ impl DigitalOcean {
         };
         let found = if error.may_have_happened() {
             self.look(find).await
-        } else if error.is_conflict() {
+        } else if error.may_be_there() {
             find().await
         } else {
             return Err(error);

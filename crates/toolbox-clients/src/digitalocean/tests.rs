@@ -432,6 +432,11 @@ fn a_firewall_is_made_once_and_put_right() {
     run(client.ensure_firewall(&new_firewall())).unwrap();
     assert_eq!(urls(&transport), ["POST tags", "POST firewalls", page]);
 
+    // It is there, and nobody could see it: it may be this toolbox' own.
+    let (_, client) = told([tag(), there(), refused(403, "x")]);
+    let unseen = run(client.ensure_firewall(&new_firewall())).unwrap_err();
+    assert!(unseen.may_have_happened(), "{unseen}");
+
     // What DigitalOcean does not want is no firewall that is there already.
     let (_, client) = told([tag(), refused(422, "bad ports"), list(&[])]);
     let refusal = run(client.ensure_firewall(&new_firewall())).unwrap_err();
