@@ -61,6 +61,30 @@ function textsOf({ page }: Person): Promise<string[]> {
   });
 }
 
+/** What a page says when nothing more comes: what is asked beside the page itself may take a moment. */
+async function settled(person: Person): Promise<string[]> {
+  let before = await textsOf(person);
+  for (let round = 0; round < 20; round++) {
+    await person.page.waitForTimeout(500);
+    const now = await textsOf(person);
+    if (now.join("\n") === before.join("\n")) break;
+    before = now;
+  }
+  return before;
+}
+
+/** Waits until a page says all of these, for 10 s. */
+async function says(person: Person, texts: string[]): Promise<void> {
+  let lost: string[] = [];
+  for (let round = 0; round < 20; round++) {
+    const here = await textsOf(person);
+    lost = texts.filter((text) => !here.includes(text));
+    if (lost.length === 0) return;
+    await person.page.waitForTimeout(500);
+  }
+  assert.fail(`not said here: ${lost.join(" | ")}`);
+}
+
 /** Ends a process, unless it has ended with its companion. */
 function end(pid: number | undefined): void {
   if (pid === undefined) return;
@@ -128,17 +152,12 @@ Deno.test("every page in every state", async (t) => {
         try {
           await person.go(address(toolbox, tool));
           await seen(person, shows);
-          // What is asked beside it comes meanwhile.
-          await person.page.waitForTimeout(500);
+          const here = await settled(person);
           await picture(person.page, `${page}-${name}`);
           await fits(person);
           if (name !== "zoomed") await isClean(person.page);
-          if (name === "wide") texts.set(page, await textsOf(person));
-          else if (name !== "dark") {
-            const here = await textsOf(person);
-            const lost = texts.get(page)?.filter((text) => !here.includes(text)) ?? [];
-            assert.equal(lost.join(" | "), "", `not said here: ${lost.join(" | ")}`);
-          }
+          if (name === "wide") texts.set(page, here);
+          else if (name !== "dark") await says(person, texts.get(page) ?? []);
         } catch (error) {
           wrong.push(`${page}: ${error instanceof Error ? error.message : error}`);
         }

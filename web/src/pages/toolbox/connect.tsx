@@ -50,8 +50,8 @@ export function ToolboxConnectTab() {
   return (
     <div className="grid gap-4">
       <p className="max-w-2xl text-[13px] break-words text-ink-2">
-        A client that is given this URL has the tools of every MCP server of the toolbox, also of those to come.{" "}
-        {heard && running.length > 0 && `Now: ${names(running)}.`}
+        A client that is given this URL has the tools, prompts and resources of every MCP server of the toolbox, also of
+        those to come. {heard && running.length > 0 && `Now: ${names(running)}.`}
         {heard && pinned.length > 0 &&
           ` Being pinned, and open only while they list the tools of their first answer: ${names(pinned)}.`}
         {heard && held.length > 0 && ` Held back until you accept their tools: ${names(held)}.`}
