@@ -135,6 +135,8 @@ export async function isClean(page: Page): Promise<void> {
   const axe = await Deno.readTextFile(`${REPOSITORY}/node_modules/axe-core/axe.min.js`);
   // Playwright evaluates in the page without a script element, so the page's policy stays as it is.
   await page.evaluate(axe);
+  // What fades in or out has no colour to judge: here it comes and goes at once.
+  await page.emulateMedia({ reducedMotion: "reduce" });
   const found = await page.evaluate(async () => {
     // deno-lint-ignore no-explicit-any
     const result = await (globalThis as any).axe.run(document, {
@@ -142,6 +144,7 @@ export async function isClean(page: Page): Promise<void> {
     });
     return result.violations;
   });
+  await page.emulateMedia({ reducedMotion: null });
   type Found = { id: string; help: string; nodes: { target: string[]; failureSummary: string }[] };
   const faults = (found as Found[]).flatMap(({ id, help, nodes }) =>
     nodes.map((node) => `${id}: ${help}: ${node.target.join(" ")}: ${node.failureSummary.replaceAll("\n", " ")}`)
