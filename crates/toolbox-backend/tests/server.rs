@@ -310,14 +310,14 @@ async fn an_agent_that_exists_gets_a_tool_environment() {
 #[tokio::test]
 async fn a_signal_lets_what_was_begun_end() {
     let upstream = Upstream::start().await;
-    upstream.slowly("/agents", json!([]), Duration::from_secs(2));
+    upstream.slowly("/agents", json!([]), Duration::from_secs(6));
     let server = Arc::new(Server::start(&upstream).await);
     let asking = {
         let server = Arc::clone(&server);
         tokio::spawn(async move { server.ask("POST", &ensure(), SECRET).await })
     };
     // The database is asked by then, and has not answered.
-    sleep(Duration::from_millis(800)).await;
+    sleep(Duration::from_secs(3)).await;
     server.signal();
     let (status, told) = asking.await.unwrap();
     assert_eq!((status, &told["code"]), (404, &json!("agent_not_found")));

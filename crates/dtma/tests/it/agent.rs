@@ -148,7 +148,7 @@ impl Agent {
     /// Starts the program and waits until it answers.
     pub async fn start(&mut self) {
         self.spawn();
-        for _ in 0..500 {
+        for _ in 0..3_000 {
             // Over TLS, tests ask in their own way, and wait for the answer.
             let answers = if self.tls {
                 std::net::TcpStream::connect(("127.0.0.1", self.listen)).is_ok()

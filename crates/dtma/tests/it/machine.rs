@@ -59,11 +59,11 @@ async fn serve(router: Router) -> u16 {
 
 /// A control plane that answers 404 to everything, `ahead` seconds after now.
 async fn control_plane(ahead: i64) -> u16 {
-    let date = (OffsetDateTime::now_utc() + time::Duration::seconds(ahead))
-        .format(&Rfc2822)
-        .unwrap()
-        .replace("+0000", "GMT");
     serve(Router::new().fallback(get(move || async move {
+        let date = (OffsetDateTime::now_utc() + time::Duration::seconds(ahead))
+            .format(&Rfc2822)
+            .unwrap()
+            .replace("+0000", "GMT");
         (StatusCode::NOT_FOUND, [(header::DATE, date)])
     })))
     .await

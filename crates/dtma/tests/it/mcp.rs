@@ -134,7 +134,7 @@ async fn a_session_outlives_its_container() {
     );
     println!("answered again after {:?}", begun.elapsed());
     assert!(
-        begun.elapsed() < Duration::from_secs(3),
+        begun.elapsed() < Duration::from_secs(15),
         "{:?}",
         begun.elapsed()
     );

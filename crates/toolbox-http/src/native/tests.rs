@@ -158,7 +158,7 @@ async fn streams_end_with_their_time_and_fail_with_their_connection() {
     let native = Native::new().unwrap();
     let asked = Instant::now();
     let answer = native
-        .open(call(endless), Duration::from_millis(300))
+        .open(call(endless), Duration::from_secs(1))
         .await
         .unwrap();
     let chunks: Vec<_> = answer.body.into_chunks().collect().await;
@@ -166,7 +166,7 @@ async fn streams_end_with_their_time_and_fail_with_their_connection() {
         chunks.len() > 2 && chunks.iter().all(Result::is_ok),
         "{chunks:?}"
     );
-    assert!(asked.elapsed() < Duration::from_secs(2));
+    assert!(asked.elapsed() < Duration::from_secs(10));
 
     let cut = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort";
     let url = format!("http://{}/", serve_raw(cut).await);

@@ -621,7 +621,7 @@ async fn probes_that_fail_leave_no_sessions_behind() {
         });
         let limits = Limits {
             probe_interval: Duration::from_millis(50),
-            probe: Duration::from_millis(300),
+            probe: Duration::from_secs(1),
             ..Limits::default()
         };
         let address = serve(Router::new().route("/mcp", server)).await;

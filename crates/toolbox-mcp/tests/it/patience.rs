@@ -24,7 +24,7 @@ async fn a_server_that_does_one_thing_at_a_time_takes_new_clients_while_it_is_bu
     while begun.elapsed() < Duration::from_secs(23) {
         let came = Instant::now();
         assert_eq!(world.initialize().await.status(), 200);
-        assert!(came.elapsed() < Duration::from_secs(1));
+        assert!(came.elapsed() < Duration::from_secs(5));
         let health = world.bridge.health().borrow().clone();
         assert_ne!(health.state, McpState::Unhealthy, "{}", health.evidence);
         if health.evidence.contains("it is busy") {
@@ -33,7 +33,7 @@ async fn a_server_that_does_one_thing_at_a_time_takes_new_clients_while_it_is_bu
             let late = world.client().await;
             let list = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"});
             assert!(late.post(&list).await[0]["result"]["tools"].is_array());
-            assert!(came.elapsed() < Duration::from_secs(1));
+            assert!(came.elapsed() < Duration::from_secs(5));
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
