@@ -69,8 +69,11 @@ Deno.test("the simulator of DigitalOcean", async (t) => {
   });
 
   await t.step("actions", async () => {
+    // Long enough that it is asked before, also on a machine that is busy.
+    await simulator.settings({ boot_ms: 2000 });
     const id = await order();
     const { status, body } = await simulator.ask("POST", `/v2/droplets/${id}/actions`, { type: "reboot" });
+    await simulator.settings({ boot_ms: 100 });
     assert.deepEqual([status, body.id], [422, "unprocessable_entity"], "it is being made");
     await active(id);
     await act(id, { type: "reboot" });

@@ -314,7 +314,7 @@ Deno.test("logs: the end, a time, a stream", async (t) => {
       const seen = reply.json.logs.filter((line: string) => line.includes("tools/call")).length;
       assert.ok(seen <= count, describe(reply));
       return seen === count ? reply : undefined;
-    }, { ms: 3_000 });
+    }, { ms: 20_000 });
 
   await t.step("tail", async () => {
     const all = await calls(30, { tail: 10_000 });
@@ -346,7 +346,7 @@ Deno.test("logs: the end, a time, a stream", async (t) => {
     assert.match(response.headers.get("content-type") ?? "", /^application\/x-ndjson/);
     const lines = readLines(response.body!);
     const next = async () => {
-      const { value, done } = await within(5_000, "a line of the log", lines.next());
+      const { value, done } = await within(20_000, "a line of the log", lines.next());
       assert.ok(!done, "the stream goes on");
       return JSON.parse(value);
     };
@@ -366,7 +366,7 @@ Deno.test("logs: the end, a time, a stream", async (t) => {
 
     const second = await fetch(target, { headers });
     const rest = readLines(second.body!);
-    await within(5_000, "the first line", rest.next());
+    await within(20_000, "the first line", rest.next());
     const removed = await tools.remove(id, { wait: 30 });
     assert.equal(removed.status, 200, describe(removed));
     await within(

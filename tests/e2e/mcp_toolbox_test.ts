@@ -120,7 +120,8 @@ Deno.test("one URL has the tools of every server, and an access holds there as a
   });
 
   await t.step("a server that is stopped hides no other, its absence is said, and so is its return", async () => {
-    const { client } = await connect({ token: world.owner.token, url });
+    const { client, listening } = await connect({ token: world.owner.token, url });
+    await within(20_000, "its stream of news", listening);
     const changes: number[] = [];
     client.setNotificationHandler(ToolListChangedNotificationSchema, () => void changes.push(Date.now()));
     assert.equal((await world.owner.tools.stop(http, { wait: 30 })).status, 200);
@@ -401,9 +402,17 @@ async function give(owner: Actor, json: Record<string, unknown>): Promise<Given>
 async function connect({ url, token }: Given) {
   const client = new Client({ name: "toolbox-e2e", version: "1" });
   const headers = { authorization: `Bearer ${token}` };
-  const transport = new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } });
+  const listening = Promise.withResolvers<void>();
+  const transport = new StreamableHTTPClientTransport(new URL(url), {
+    requestInit: { headers },
+    fetch: async (address, init) => {
+      const answer = await fetch(address, init);
+      if ((init as { method?: string } | undefined)?.method === "GET") listening.resolve();
+      return answer;
+    },
+  });
   await within(20_000, `MCP initialize at ${url}`, client.connect(transport));
-  return { client, transport };
+  return { client, transport, listening: listening.promise };
 }
 
 async function tools(client: Client): Promise<string[]> {

@@ -29,10 +29,12 @@ async function receipts(stack: Stack, args: string[], env: Record<string, string
 
 /** Operations that end, as the functions begin and end them, and the last one by its lease alone. */
 const OPERATIONS = `
+  begin;
   insert into public.tool_instance_operations (tool_instance_id, account_tool_environment_id, user_id, action, request_id, generation, lease_expires_at)
     select gen_random_uuid(), e.id, e.user_id, 'start', 'req', n, now() - interval '2 hours'
     from public.account_tool_environments e, generate_series(1, 5) n where e.id = :'toolbox';
-  update public.tool_instance_operations set state = 'succeeded', finished_at = clock_timestamp() where state = 'in_progress' and generation < 5;`;
+  update public.tool_instance_operations set state = 'succeeded', finished_at = clock_timestamp() where state = 'in_progress' and generation < 5;
+  commit;`;
 
 Deno.test("receipts show what was edited, removed and cut off", async (t) => {
   await using stack = await startStack({ dtma: false });

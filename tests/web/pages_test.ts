@@ -3,7 +3,7 @@
 // there is less room, nothing that the Content-Security-Policy forbids, nothing secret. With TOOLBOX_SCREENSHOTS=folder, pictures of all of them.
 
 import assert from "node:assert/strict";
-import { Database, signIn, signUp } from "../e2e/lib/mod.ts";
+import { Database, eventually, signIn, signUp } from "../e2e/lib/mod.ts";
 import { isClean, openConsole, type Person, picture } from "./lib/console.ts";
 
 const SAMPLE = "00000000-0000-0000-0000-0000000000aa";
@@ -38,7 +38,7 @@ const PAGES: [string, (toolbox: string, tool: string) => string, string][] = [
   ["operators-quotas", () => "/operators/quotas", "heading:How much users may have"],
 ];
 
-/** What a page says beside headings of columns, without what changes by itself. */
+/** What a page says beside headings of columns, without what changes by itself, and what is under way ("Connecting…"). */
 function textsOf({ page }: Person): Promise<string[]> {
   return page.evaluate(() => {
     const texts = new Set<string>();
@@ -51,7 +51,7 @@ function textsOf({ page }: Person): Promise<string[]> {
       // What comes and goes by itself: containers of others, and lines that two minutes bring.
       if (/^Other containers|^Machine, last hour/.test(section)) continue;
       if (
-        isSeen && /[a-z]{2}/i.test(text) && !/\d/.test(text) &&
+        isSeen && /[a-z]{2}/i.test(text) && !/\d|ing…$/.test(text) &&
         !parentElement?.closest("th, option, time, pre, [data-state-word]")
       ) {
         texts.add(text);
@@ -124,6 +124,16 @@ Deno.test("every page in every state", async (t) => {
     `update auth.users set raw_app_meta_data = raw_app_meta_data || '{"toolbox_role": "operator"}' where email = :'email'`,
     { email: demo.email },
   );
+
+  // What is said of the firewall changes once a container has tried it.
+  await eventually("the firewall was tried", async () => {
+    const { state } = await db.row<{ state: string | null }>(
+      `select dtma_health_details_json -> 'system_metrics' -> 'host_firewall' ->> 'state' as state
+       from public.account_tool_environments where id = :'id'`,
+      { id: toolbox },
+    );
+    return state === "verified" || undefined;
+  }, { ms: 90_000, everyMs: 1000 });
 
   /** What each page says where there is room. */
   const texts = new Map<string, string[]>();
