@@ -22,7 +22,8 @@ Deno.test("the simulator of DigitalOcean", async (t) => {
     eventually(`droplet ${id} is active`, async () => {
       const now = await droplet(id);
       return now.status === "active" ? now : undefined;
-    }, { ms: 5_000, everyMs: 20 });
+      // Seldom enough for the limit of requests a minute.
+    }, { ms: 5_000, everyMs: 100 });
   const act = async (id: number, what: Record<string, unknown>) => {
     const { status, body } = await simulator.ask("POST", `/v2/droplets/${id}/actions`, what);
     assert.equal(status, 201, `${what.type}: ${JSON.stringify(body)}`);
