@@ -407,7 +407,7 @@ async function connect({ url, token }: Given) {
     requestInit: { headers },
     fetch: async (address, init) => {
       const answer = await fetch(address, init);
-      if ((init as { method?: string } | undefined)?.method === "GET") listening.resolve();
+      if ((init as { method?: string } | undefined)?.method === "GET" && answer.ok) listening.resolve();
       return answer;
     },
   });
