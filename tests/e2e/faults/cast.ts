@@ -231,7 +231,10 @@ export async function assertRecorded(
     const status = (arrived === "no" ? certain : unknown)[command];
     expect("the row", row?.status_on_toolbox, status);
     expect("the row's code", row?.instance_error_code, status === "error" ? code : null);
-    const last = state.events.findLast((event) => event.tool_instance_id === operation.tool_instance_id);
+    // That a machine is silent is told when its time has come, and belongs to no command.
+    const last = state.events.findLast(({ tool_instance_id: id, action }) =>
+      id === operation.tool_instance_id && action !== "unknown_since"
+    );
     expect("the last event's status", last?.to_status, status);
     expect("the last event's reason", last?.reason_code, status === "error" ? code : null);
     expect("the last event's request", last?.request_id, requestId);
