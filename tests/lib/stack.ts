@@ -77,6 +77,7 @@ export class Stack implements AsyncDisposable {
     readonly ready: StackReady,
     readonly process: Deno.ChildProcess,
     stderr: Promise<string>,
+    private readonly ports: Ports | undefined,
   ) {
     this.#stderr = stderr;
   }
@@ -105,6 +106,7 @@ export class Stack implements AsyncDisposable {
       await this.process.status;
       clearTimeout(killer);
       await this.process.stdout.cancel();
+      this.ports?.release();
     }
     return await this.#stderr;
   }
@@ -165,8 +167,11 @@ export function devstackArgs(options: StackOptions = {}): string[] {
 }
 
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  // One that keeps its data has the same ports when it starts again.
+  const ports = options.dtma === false || options.dataDir !== undefined ? undefined : ownPorts();
+  const dtmaEnv = ports === undefined ? options.dtmaEnv : { DTMA_PORT_RANGE: ports.range, ...options.dtmaEnv };
   const process = new Deno.Command(devstackProgram(), {
-    args: devstackArgs(options),
+    args: devstackArgs({ ...options, dtmaEnv }),
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",
@@ -176,15 +181,40 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   try {
     const line = await firstLine(process.stdout);
     if (line === undefined) throw new Error(`toolbox-devstack did not start:\n${await stderr}`);
-    return new Stack(JSON.parse(line), process, stderr);
+    return new Stack(JSON.parse(line), process, stderr, ports);
   } catch (error) {
     await process.stdin.close().catch(() => {});
     await process.status;
     await stderr;
+    ports?.release();
     throw error;
   } finally {
     clearTimeout(killer);
   }
+}
+
+/** Host ports that the containers of one stack may have. */
+interface Ports {
+  range: string;
+  release: () => void;
+}
+
+/**
+ * Two agents on one machine must not hand out the same ports. The last port of each thousand is bound for as long as the
+ * thousand is taken, whichever process took it.
+ */
+function ownPorts(): Ports {
+  const start = Math.floor(Math.random() * 10);
+  for (let i = 0; i < 10; i++) {
+    const first = 10_000 + 1_000 * ((start + i) % 10);
+    try {
+      const mark = Deno.listen({ hostname: "127.0.0.1", port: first + 999 });
+      return { range: `${first}-${first + 998}`, release: () => mark.close() };
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+  }
+  throw new Error("ten stacks run already on this machine");
 }
 
 /** A new single-use token for the toolbox's machine, as an operator makes one: with the secret key. */

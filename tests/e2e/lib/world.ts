@@ -40,23 +40,17 @@ export interface World extends AsyncDisposable {
 
 /** Starts an ephemeral stack of real parts; disposing the world ends it and removes its containers. */
 export async function startWorld(options: StackOptions = {}): Promise<World> {
-  const ports = ownPorts();
-  const dtmaEnv = { DTMA_PORT_RANGE: ports.range, ...options.dtmaEnv };
-  const stack = await startStack({ ...options, dtmaEnv }).catch((error) => {
-    ports.release();
-    throw error;
-  });
+  const stack = await startStack(options);
   const docker = new Docker(stack.ready.toolbox_id);
   const end = async () => {
     await stack[Symbol.asyncDispose]();
     // A failure here must not hide that of the test.
     await docker.cleanUp().catch((error) => console.error(error));
-    ports.release();
   };
   try {
     return await inhabited(stack, docker, end);
   } catch (error) {
-    // Nobody else would: the next test of this process would meet the stack and its ports.
+    // Nobody else would: the next test of this process would meet the stack.
     await end();
     throw error;
   }
@@ -84,24 +78,6 @@ async function inhabited(stack: Stack, docker: Docker, end: () => Promise<void>)
       await end();
     },
   };
-}
-
-/**
- * Host ports of this world's containers: two agents on one machine must not hand out the same ones. The last port of
- * each thousand is bound for as long as the thousand is taken, whichever process took it.
- */
-function ownPorts(): { range: string; release: () => void } {
-  const start = Math.floor(Math.random() * 10);
-  for (let i = 0; i < 10; i++) {
-    const first = 10_000 + 1_000 * ((start + i) % 10);
-    try {
-      const mark = Deno.listen({ hostname: "127.0.0.1", port: first + 999 });
-      return { range: `${first}-${first + 998}`, release: () => mark.close() };
-    } catch (error) {
-      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
-    }
-  }
-  throw new Error("ten worlds live already on this machine");
 }
 
 /** The password of every user that `signUp` makes. */
