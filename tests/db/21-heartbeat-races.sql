@@ -94,6 +94,18 @@ select pg_temp.in_session('a', 'select id::text from public.account_tool_environ
 select is(pg_temp.in_session('b', 'select private.mark_silent_toolboxes(''-infinity'')::text'), '0', 'the sweep passes by what is being heard of');
 select dblink_exec('a', 'commit') \g /dev/null
 
+-- The sweep, while a command of a silent toolbox is being written.
+select dblink_exec('a', 'begin') \g /dev/null
+select is(pg_temp.in_session('a', pg_temp.begin(6, '{"action": "stop", "to_status": "stopping", "desired_status": "stopped"}')), 'started', 'a command starts');
+select pg_temp.later('b', 'select private.mark_silent_toolboxes(''-infinity'')::text') \g /dev/null
+select is(dblink_is_busy('b'), 1, 'the sweep waits for it');
+select dblink_exec('a', 'commit') \g /dev/null
+select is(pg_temp.answer('b'), '1', 'then marks its toolbox');
+select is(
+  (select array_agg(action || ' ' || to_status order by id desc) from (select * from tool_instance_events where tool_instance_id = pg_temp.id(6)::uuid order by id desc limit 2) e),
+  array['unknown_since stopping', 'stop stopping'], 'and its event follows the command''s'
+);
+
 -- A command and a report of one instance.
 select dblink_exec('a', 'begin') \g /dev/null
 select is(pg_temp.in_session('a', pg_temp.begin(3, '{"action": "stop", "to_status": "stopping", "desired_status": "stopped"}')), 'started', 'a command starts');

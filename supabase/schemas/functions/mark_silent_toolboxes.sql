@@ -5,7 +5,7 @@ language plpgsql security definer
 set search_path = ''
 as $$
 declare
-  marked integer;
+  marked uuid[];
 begin
   with silent as (
     -- A row that is locked belongs to a toolbox whose heartbeat is being recorded.
@@ -18,19 +18,21 @@ begin
   ), marking as (
     update public.account_tool_environments e set status = 'unresponsive'
     from silent s where e.id = s.id
-    returning e.id, e.unresponsive_since
-  ), told as (
-    insert into public.tool_instance_events (
-      tool_instance_id, account_tool_environment_id, actor_kind, action, from_status, to_status, reason_code, reason, generation
-    )
-    select i.id, m.id, 'control_plane', 'unknown_since', i.status_on_toolbox, i.status_on_toolbox, 'toolbox_unresponsive',
-      format('The machine was last heard of at %s', to_char(m.unresponsive_since at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')),
-      i.generation
-    from marking m join public.account_tool_instances i on i.account_tool_environment_id = m.id
-    order by i.id
+    returning e.id
   )
-  select count(*) into marked from marking;
-  return marked;
+  select coalesce(array_agg(m.id), '{}') into marked from marking m;
+  -- A command that is being written comes first, and the event begins with the state that it left.
+  perform from public.account_tool_instances i where i.account_tool_environment_id = any (marked) order by i.id for no key update;
+  insert into public.tool_instance_events (
+    tool_instance_id, account_tool_environment_id, actor_kind, action, from_status, to_status, reason_code, reason, generation
+  )
+  select i.id, e.id, 'control_plane', 'unknown_since', i.status_on_toolbox, i.status_on_toolbox, 'toolbox_unresponsive',
+    format('The machine was last heard of at %s', to_char(e.unresponsive_since at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')),
+    i.generation
+  from public.account_tool_environments e join public.account_tool_instances i on i.account_tool_environment_id = e.id
+  where e.id = any (marked)
+  order by i.id;
+  return cardinality(marked);
 end;
 $$;
 comment on function private.mark_silent_toolboxes is
