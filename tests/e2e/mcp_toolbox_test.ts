@@ -236,11 +236,12 @@ Deno.test("one URL has the tools of every server, and an access holds there as a
       await eventually("the change is heard", async () => await code() === "mcp_tools_changed" || undefined);
       await world.agent.stop("SIGKILL");
       await world.agent.start();
+      const found: unknown[] = [];
       await eventually("held back by an agent that was started anew", async () => {
-        const found = await code();
-        assert.notEqual(found, "open");
-        return found === "mcp_tools_changed" || undefined;
+        found.push(await code());
+        return found.at(-1) === "mcp_tools_changed" || undefined;
       });
+      assert.ok(!found.includes("open"), found.join(", "));
       assert.match((await pin()).problem, /lists other tools than those that it listed first/);
       await world.stack.control("start", "clock");
       const pinned = await eventually("the clock pins", async () => {

@@ -44,15 +44,11 @@ Deno.test("a machine is installed, upgraded, kept alive, uninstalled and install
       return status === "active" ? true : undefined;
     }, { ms: 30_000 });
   const key = async () => JSON.parse(await machine.sh("cat /var/lib/dtma/keys.json")).keys.control_to_agent;
+  const asking = async (method: string, path: string, body?: string) =>
+    `curl -ksS --fail-with-body -X ${method} -H 'authorization: Bearer ${await key()}' ` +
+    `-H 'content-type: application/json' ${body === undefined ? "" : `-d '${body}'`} https://127.0.0.1:3000${path}`;
   const companion = async (method: string, path: string, body?: string) =>
-    JSON.parse(
-      await machine.sh(
-        `curl -ksS --fail-with-body -X ${method} -H 'authorization: Bearer ${await key()}' ` +
-          `-H 'content-type: application/json' ${
-            body === undefined ? "" : `-d '${body}'`
-          } https://127.0.0.1:3000${path}`,
-      ),
-    );
+    JSON.parse(await machine.sh(await asking(method, path, body)));
   const agentContainer = () => machine.sh("docker inspect --format '{{.Id}} {{.State.Running}}' dtma");
   // deno-lint-ignore no-explicit-any
   const tools = async (): Promise<any[]> =>
@@ -104,8 +100,10 @@ Deno.test("a machine is installed, upgraded, kept alive, uninstalled and install
   const [tool] = await tools();
 
   await t.step("the agent's container comes back when somebody removes it", async () => {
-    await machine.sh("docker rm -f dtma");
-    const status = await companion("GET", "/v1/machine/status");
+    // In one go: the companion looks every five seconds.
+    const status = JSON.parse(
+      await machine.sh(`docker rm -f dtma >&2 && ${await asking("GET", "/v1/machine/status")}`),
+    );
     assertEquals([status.agent.health, status.served_by], ["down", "companion"]);
     await eventually("the agent is back", async () => {
       const status = await companion("GET", "/v1/machine/status");

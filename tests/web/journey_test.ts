@@ -106,7 +106,7 @@ Deno.test("from signing up to forgetting the machine", async (t) => {
     await page.getByRole("log").getByText('tools/call "add" ok').waitFor();
     await client.callTool({ name: "uptime", arguments: {} });
     await page.getByRole("log").getByText('tools/call "uptime" ok').waitFor({ timeout: 10_000 });
-    await page.goto(`${web.url}/toolboxes/${toolbox}/tools`);
+    await person.go(`/toolboxes/${toolbox}/tools`);
     const row = page.getByRole("listitem").filter({ hasText: "Sample" });
     await row.locator('[data-state-word="Healthy"]').waitFor({ timeout: 20_000 });
     await picture(page, "journey-tools");

@@ -52,7 +52,7 @@ Deno.test("a user lets an application in, to what they choose, and takes it back
 
   await t.step("who is not signed in signs in first, and comes back to the request", async () => {
     await app.ask(url(one));
-    await page.goto(String(app.asked));
+    await person.go(String(app.asked));
     await page.waitForURL("**/sign-in?**");
     await page.getByLabel("Email").fill(ready.demo.email);
     await page.getByLabel("Password").fill(ready.demo.password);
@@ -92,7 +92,7 @@ Deno.test("a user lets an application in, to what they choose, and takes it back
     const address = /http:\S+\/oauth\/grant\?\S+?(?=;|\s|"|\\)/.exec(refusal)?.[0];
     assert.ok(address, refusal);
     assert.equal(new URL(address).origin, web.url);
-    await page.goto(address);
+    await person.go(address);
     await page.getByText(`“${NAME}”`).waitFor();
     assert.ok(await page.getByLabel("Calendar").isChecked());
     assert.ok(!await page.getByLabel("Notes").isChecked());
@@ -110,7 +110,7 @@ Deno.test("a user lets an application in, to what they choose, and takes it back
     const all = url(`toolbox/${ready.toolbox_id}`);
     const whole = new App("Whole", callback);
     await whole.ask(all);
-    await page.goto(String(whole.asked));
+    await person.go(String(whole.asked));
     await page.getByText("“Whole”").waitFor();
     await page.getByLabel("Calendar").check();
     const gone = returned();
@@ -118,13 +118,13 @@ Deno.test("a user lets an application in, to what they choose, and takes it back
     await whole.finish(String(await gone));
     const parts = async () => new Set((await toolsOf(whole, all)).map((name) => name.split("__")[0]));
     assert.deepEqual(await parts(), new Set([`calendar-${two.slice(0, 8)}`]));
-    await page.goto(`${web.url}/oauth/grant?client_id=${whole.client!.client_id}&server=toolbox%2F${ready.toolbox_id}`);
+    await person.go(`/oauth/grant?client_id=${whole.client!.client_id}&server=toolbox%2F${ready.toolbox_id}`);
     await page.getByText("“Whole”").waitFor();
     assert.ok(await page.getByLabel("All servers of this toolbox, also those to come").isChecked());
     await page.getByRole("button", { name: "Let it in" }).click();
     await page.getByText("Done. Go back to the application").waitFor();
     assert.equal((await parts()).size, 2);
-    await page.goto(`${web.url}/settings/applications`);
+    await person.go("/settings/applications");
     const heading = page.getByRole("heading", { name: "Whole" });
     await page.getByText("All servers of local · all tools").waitFor();
     await heading.locator("xpath=..").getByRole("button", { name: "Disconnect" }).click();
@@ -134,7 +134,7 @@ Deno.test("a user lets an application in, to what they choose, and takes it back
   });
 
   await t.step("an application that is not connected cannot be let in by a link", async () => {
-    await page.goto(`${web.url}/oauth/grant?client_id=${crypto.randomUUID()}&server=${two}`);
+    await person.go(`/oauth/grant?client_id=${crypto.randomUUID()}&server=${two}`);
     await page.getByText("This application is not connected to your account").waitFor();
     assert.equal(await page.getByRole("button", { name: "Let it in" }).count(), 0);
   });
@@ -142,7 +142,7 @@ Deno.test("a user lets an application in, to what they choose, and takes it back
   await t.step("an application that is refused is told so", async () => {
     const other = new App("Other", callback);
     await other.ask(url(one));
-    await page.goto(String(other.asked));
+    await person.go(String(other.asked));
     await page.getByText("“Other”").waitFor();
     const gone = returned();
     await page.getByRole("button", { name: "Refuse" }).click();
@@ -153,7 +153,7 @@ Deno.test("a user lets an application in, to what they choose, and takes it back
   await t.step("an application whose consent does not come through is left with nothing", async () => {
     const other = new App("Third", callback);
     await other.ask(url(one));
-    await page.goto(String(other.asked));
+    await person.go(String(other.asked));
     await page.getByText("“Third”").waitFor();
     await page.getByLabel("Notes").check();
     await page.getByLabel("Calendar").check();
@@ -161,13 +161,13 @@ Deno.test("a user lets an application in, to what they choose, and takes it back
     await page.getByRole("button", { name: "Let it in" }).click();
     await page.getByRole("alert").getByText("could not be reached").waitFor();
     await page.unroute("**/consent");
-    await page.goto(`${web.url}/settings/applications`);
+    await person.go("/settings/applications");
     await page.getByRole("heading", { name: NAME }).waitFor();
     assert.equal(await page.getByRole("heading", { name: "Third" }).count(), 0);
   });
 
   await t.step("connected applications are listed; one server is taken back, then all", async () => {
-    await page.goto(`${web.url}/settings/applications`);
+    await person.go("/settings/applications");
     await page.getByRole("heading", { name: NAME }).waitFor();
     await page.getByText("Notes (local) · add · until").waitFor();
     await page.getByText("Calendar (local) · all tools · read-only · until").waitFor();

@@ -282,7 +282,7 @@ Deno.test("every page in every state", async (t) => {
     await person.go("/toolboxes/new?kind=byo");
     await page.evaluate(() => localStorage.removeItem("toolbox-session"));
     const other = await person.context.newPage();
-    await other.goto(`${web.url}/sign-in`);
+    await person.go("/sign-in", other);
     await other.getByLabel("Email").fill("empty@toolbox.local");
     await other.getByLabel("Password").fill("correct horse battery staple");
     await other.getByRole("button", { name: "Sign in", exact: true }).click();
@@ -322,7 +322,7 @@ Deno.test("every page in every state", async (t) => {
     const folder = `${web.stack.ready.data_dir}/mail`;
     const [mail] = [...Deno.readDirSync(folder)];
     const link = (await Deno.readTextFile(`${folder}/${mail.name}`)).match(/http\S+/)?.[0] ?? "";
-    await page.goto(link);
+    await person.go(link);
     await page.getByLabel("New password for empty@toolbox.local").fill("another horse battery staple");
     assert.ok(!page.url().includes("code="), "the code stays in no address");
     await picture(page, "new-password");
@@ -330,7 +330,7 @@ Deno.test("every page in every state", async (t) => {
     await page.getByRole("button", { name: "Save" }).click();
     await page.waitForURL("**/toolboxes");
     const stranger = await web.person();
-    await stranger.page.goto(link);
+    await stranger.go(link);
     await seen(stranger, "heading:This link does not serve");
     await stranger.signIn("empty@toolbox.local", "another horse battery staple");
     await stranger.context.close();
@@ -499,6 +499,13 @@ Deno.test("every page in every state", async (t) => {
       await db.execute(
         "update public.account_tool_environments set heartbeat_interval_seconds = 1 where name = 'local';",
       );
+      await eventually("it is marked", async () => {
+        const { status } = await db.row<{ status: string }>(
+          "select status from public.account_tool_environments where id = :'id'",
+          { id: toolbox },
+        );
+        return status === "unresponsive" || undefined;
+      }, { ms: 30_000 });
       const owner = await web.person();
       const { page } = owner;
       await owner.signIn(demo.email, demo.password);

@@ -48,7 +48,7 @@ Deno.test("from the catalog to a tool that is used, changed, closed and deleted"
     assert.equal(await name.inputValue(), "toolbox-sample-2", "the name that is proposed is free");
     await name.fill("toolbox-sample");
     await says(person, "A tool of this toolbox has this name already");
-    await page.goto(tool);
+    await person.go(tool);
   });
 
   await t.step("its tools are called from the page as a client calls them", async () => {
@@ -84,7 +84,7 @@ Deno.test("from the catalog to a tool that is used, changed, closed and deleted"
     await says(person, /^Pinned: 5 tools/);
     await page.getByRole("button", { name: "Unpin" }).click();
     await says(person, /^Not pinned/);
-    await page.goto(tool);
+    await person.go(tool);
   });
 
   let token = "";
@@ -133,7 +133,7 @@ Deno.test("from the catalog to a tool that is used, changed, closed and deleted"
     await says(person, /Connected: Deno 2/, 15_000);
     await picture(page, "toolbox-connected");
     await isClean(page);
-    await page.goto(tool);
+    await person.go(tool);
   });
 
   await t.step("its use is told by day, tool and client", async () => {
@@ -192,7 +192,7 @@ Deno.test("from the catalog to a tool that is used, changed, closed and deleted"
   });
 
   await t.step("it is deleted by its name, and gone from Docker", async () => {
-    await page.goto(tool);
+    await person.go(tool);
     await page.getByRole("button", { name: "More for toolbox-sample" }).click();
     await page.getByRole("menuitem", { name: "Delete…" }).click();
     await page.getByRole("dialog").getByRole("textbox").fill("toolbox-sample");
@@ -201,7 +201,7 @@ Deno.test("from the catalog to a tool that is used, changed, closed and deleted"
     await says(person, "No tool runs here yet", 40_000);
     const container = `toolbox-sample-${new URL(tool).pathname.split("/").at(-1)?.slice(0, 8)}`;
     assert.ok(!(await docker("ps", "--all", "--format", "{{.Names}}")).includes(container), container);
-    await page.goto(tool);
+    await person.go(tool);
     await page.getByTestId("error-code").getByText("instance_not_found").waitFor();
     await picture(page, "tool-gone");
   });

@@ -223,7 +223,7 @@ Deno.test("nothing is green that was not so at the time beside it, nor for longe
   const pages = [person.page];
   for (const address of addresses.slice(1)) {
     const page = await person.context.newPage();
-    await page.goto(web.url + address);
+    await person.go(address, page);
     pages.push(page);
   }
   const allGreen = async (ms: number) => {

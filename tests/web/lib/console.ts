@@ -64,10 +64,12 @@ export class Person {
     this.page.waitForLoadState().then(() => this.page.reload()).catch(() => {}).finally(() => this.#loading = false);
   }
 
-  async go(path: string): Promise<void> {
-    await this.page.goto(this.url + path).catch((error) => {
+  /** Opens a path of the console, or another address. */
+  async go(address: string, page = this.page): Promise<void> {
+    const url = new URL(address, this.url).href;
+    await page.goto(url).catch((error) => {
       if (!String(error).includes(NETWORKS)) throw error;
-      return this.page.goto(this.url + path);
+      return page.goto(url);
     });
   }
 
