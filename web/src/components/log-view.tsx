@@ -25,6 +25,7 @@ export function LogView({ of, name, controls }: Props) {
   const [search, setSearch] = useState("");
   const [following, setFollowing] = useState(true);
   const box = useRef<HTMLDivElement>(null);
+  const scrolledTo = useRef(0);
   const typed = useDeferredValue(search.trim());
   const wanted = useMemo(() => finder(typed), [typed]);
   const { shown: lines, count } = useMemo(() => find(of.lines, wanted), [of.lines, wanted]);
@@ -88,7 +89,10 @@ export function LogView({ of, name, controls }: Props) {
           className="h-[min(60vh,40rem)] overflow-auto rounded-md border border-line bg-surface py-1 font-mono text-xs"
           onScroll={(event) => {
             const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
-            setFollowing(scrollHeight - scrollTop - clientHeight < 24);
+            // Lines that have come since move the end away: only who scrolls up leaves it.
+            if (scrollHeight - scrollTop - clientHeight < 24) setFollowing(true);
+            else if (scrollTop < scrolledTo.current) setFollowing(false);
+            scrolledTo.current = scrollTop;
           }}
         >
           {lines.length === 0 && of.state !== "connecting" && (
