@@ -70,6 +70,7 @@ pub struct Agent {
 }
 
 /// An answer: status, headers, JSON.
+#[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
     pub headers: reqwest::header::HeaderMap,

@@ -402,7 +402,7 @@ async fn the_companion_brings_the_agent_up_and_answers_for_the_machine() {
         .await
         .expect(202);
     assert_eq!(restarted["accepted"], true);
-    let log = machine.call(Method::GET, "/v1/machine/logs?tail=20").await;
+    let log = machine.call(Method::GET, "/v1/machine/logs?tail=200").await;
     assert_eq!(log.status, 200);
     assert!(
         log.body.as_str().unwrap().contains("listening"),

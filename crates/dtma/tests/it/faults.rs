@@ -150,7 +150,7 @@ async fn what_could_not_start_is_tried_again_once_the_engine_is_another() {
     engine.end(&socket);
     let _engine = Engine::start(&socket);
     agent
-        .until(&tool, "it runs", Duration::from_secs(20), |v| {
+        .until(&tool, "it runs", Duration::from_mins(1), |v| {
             v["phase"] == "running" && v["settled"] == true
         })
         .await;

@@ -124,7 +124,7 @@ async fn an_update_that_is_paused_on_its_trial_is_not_rolled_back_for_it() {
     let agent = Agent::new().await;
     let tool = Tool::new(&["sleep"]);
     let before = agent.deploy(&tool).await;
-    let image = image_with("checked-later", "--interval=4s --retries=1", "/fixture").await;
+    let image = image_with("checked-later", "--interval=4s --retries=3", "/fixture").await;
     let update = tool.clone().next().with("image", json!(image));
     agent.deploy_for(&update, 0).await.expect(202);
     let old = before["container_id"].as_str().unwrap();

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::agent::{Agent, Tool};
 use crate::docker;
@@ -28,7 +29,7 @@ fn assert_error(view: &Value, code: &str) {
 async fn an_image_is_pulled_once_by_tag_and_by_digest() {
     let agent = Agent::new().await;
     let registry = Registry::start(false).await;
-    let name = format!("team/tool-{}", uuid::Uuid::new_v4().simple());
+    let name = format!("team/tool-{}", Uuid::new_v4().simple());
     registry.push(&name, "1.2").await;
     let image = registry.image(&name);
     let tool = with_image(format!("{image}:1.2"));
@@ -75,7 +76,7 @@ async fn an_image_is_pulled_once_by_tag_and_by_digest() {
 async fn a_tag_is_asked_for_again_by_a_deployment_and_by_nothing_else() {
     let mut agent = Agent::new().await;
     let registry = Registry::start(false).await;
-    let name = format!("team/tool-{}", uuid::Uuid::new_v4().simple());
+    let name = format!("team/tool-{}", Uuid::new_v4().simple());
     registry.push(&name, "latest").await;
     let tool = with_image(registry.image(&name)).refreshed();
     let first = agent.deploy(&tool).await;
@@ -143,7 +144,7 @@ async fn a_tag_is_asked_for_again_by_a_deployment_and_by_nothing_else() {
 async fn a_version_keeps_its_image_when_its_tag_moves_on() {
     let mut agent = Agent::new().await;
     let registry = Registry::start(false).await;
-    let name = format!("team/tool-{}", uuid::Uuid::new_v4().simple());
+    let name = format!("team/tool-{}", Uuid::new_v4().simple());
     // Not the test image itself, which has a name of its own.
     registry.push_newer(&name, "latest").await;
     registry.forget(&name, "latest").await;
@@ -214,7 +215,7 @@ async fn a_version_keeps_its_image_when_its_tag_moves_on() {
 async fn a_version_that_never_ran_asks_for_its_tag_once_too() {
     let mut agent = Agent::new().await;
     let registry = Registry::start(false).await;
-    let name = format!("team/tool-{}", uuid::Uuid::new_v4().simple());
+    let name = format!("team/tool-{}", Uuid::new_v4().simple());
     let broken = "CMD [\"exit\", \"3\"]\n";
     registry.push_built(&name, "latest", broken).await;
     registry.forget(&name, "latest").await;
@@ -249,7 +250,7 @@ async fn what_a_registry_does_not_give_is_an_error_of_its_own() {
     let agent = Agent::new().await;
     let open = Registry::start(false).await;
     let closed = Registry::start(true).await;
-    let name = format!("team/tool-{}", uuid::Uuid::new_v4().simple());
+    let name = format!("team/tool-{}", Uuid::new_v4().simple());
     open.push(&name, "1").await;
 
     let tag = agent
@@ -288,7 +289,7 @@ pub async fn is_here(image: &str) -> bool {
 async fn an_image_that_the_agent_pulled_goes_when_nobody_uses_it_any_more() {
     let agent = Agent::new().await;
     let registry = Registry::start(false).await;
-    let name = format!("team/tool-{}", uuid::Uuid::new_v4().simple());
+    let name = format!("team/tool-{}", Uuid::new_v4().simple());
     let image = |tag: &str| format!("{}:{tag}", registry.image(&name));
     for tag in ["1", "2"] {
         registry.push_built(&name, tag, "").await;
@@ -347,7 +348,7 @@ async fn an_image_that_the_agent_pulled_goes_when_nobody_uses_it_any_more() {
 async fn a_command_tries_again_what_failed() {
     let agent = Agent::new().await;
     let registry = Registry::start(false).await;
-    let name = format!("team/tool-{}", uuid::Uuid::new_v4().simple());
+    let name = format!("team/tool-{}", Uuid::new_v4().simple());
     let tool = with_image(format!("{}:1", registry.image(&name)));
     assert_eq!(agent.put(&tool).await.expect(200)["phase"], "error");
     registry.push(&name, "1").await;
@@ -362,7 +363,7 @@ async fn a_command_tries_again_what_failed() {
 #[tokio::test]
 async fn an_image_for_another_machine_is_told_as_such() {
     let agent = Agent::new().await;
-    let name = format!("dtma-test/foreign-{}", uuid::Uuid::new_v4().simple());
+    let name = format!("dtma-test/foreign-{}", Uuid::new_v4().simple());
     docker::load_foreign_image(&name).await;
     let view = agent
         .put(&with_image(format!("{name}:1")).with("command", Value::Null))
@@ -411,6 +412,9 @@ pub async fn serve_repository(folder: &Path, dockerfile: &str) -> String {
     std::fs::create_dir_all(work.join("server")).unwrap();
     std::fs::write(work.join("server/fixture"), docker::compile_fixture(folder)).unwrap();
     git(&work, &["init", "-q"]);
+    // Layers of its own: Docker shares those that are built alike, and another test may remove them meanwhile.
+    let label = format!("\nLABEL of={}\n", Uuid::new_v4());
+    let dockerfile = dockerfile.replacen('\n', &label, 1);
     std::fs::write(work.join("server/Dockerfile"), dockerfile).unwrap();
     let program = work.join("server/fixture");
     std::fs::set_permissions(
@@ -501,7 +505,7 @@ async fn the_commands_of_a_build_are_limited() {
     let mut agent = Agent::prepare();
     agent.start().await;
     let folder = tempfile::tempdir().unwrap();
-    let mark = uuid::Uuid::new_v4().to_string();
+    let mark = Uuid::new_v4().to_string();
     let url = serve_repository(
         folder.path(),
         &format!(

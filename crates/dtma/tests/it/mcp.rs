@@ -114,15 +114,23 @@ async fn a_session_outlives_its_container() {
         .expect(200);
     assert_eq!(answer["result"]["content"][0]["text"], "over stdio");
 
-    let died = agent
-        .send(call(&agent, &tool, &session, "die"))
-        .await
-        .expect(200);
-    let text = died["error"]["message"].as_str().unwrap();
-    assert!(
-        text.contains("exited with code 7") && text.contains("dying as asked"),
-        "{text}"
-    );
+    // Its code is told unless Docker runs it again before it was asked.
+    let mut told = Vec::new();
+    while told.len() < 3
+        && !told
+            .iter()
+            .any(|t: &String| t.contains("exited with code 7"))
+    {
+        let died = agent
+            .send(call(&agent, &tool, &session, "die"))
+            .await
+            .expect(200);
+        let text = died["error"]["message"].as_str().unwrap();
+        assert!(text.contains("dying as asked"), "{text}");
+        told.push(text.to_owned());
+    }
+    let is_told = told.iter().any(|text| text.contains("exited with code 7"));
+    assert!(is_told, "{told:?}");
     let begun = Instant::now();
     let again = agent
         .send(call(&agent, &tool, &session, "note"))
@@ -160,7 +168,7 @@ async fn a_hung_server_is_found_and_a_stopped_one_says_so() {
     let hanging = call(&agent, &tool, &session, "hang").send();
     let hanging = tokio::spawn(hanging);
     // It may as well be busy with the call.
-    let (line, after) = found(&agent, &tool, "Degraded", Duration::from_secs(15)).await;
+    let (line, after) = found(&agent, &tool, "Degraded", Duration::from_secs(30)).await;
     assert!(
         line.contains("it is busy: ping was not answered within 5 s"),
         "{line}"
@@ -492,7 +500,12 @@ async fn a_server_that_nothing_outside_its_container_reaches_says_so() {
         assert!(evidence.contains(cause), "{view}");
     }
     let tool = http(&["mcp-http", "8080"], 9090);
-    agent.deploy_for(&tool, 5).await.expect(200);
+    // The cause comes as soon as it runs, or a little later.
+    let deployed = agent.deploy_for(&tool, 5).await;
+    assert!(
+        matches!(deployed.status.as_u16(), 200 | 202),
+        "{deployed:?}"
+    );
     let view = agent
         .until(&tool, "its cause", Duration::from_secs(20), |view| {
             let evidence = view["mcp"]["evidence"].as_str().unwrap_or_default();

@@ -368,12 +368,17 @@ async fn what_is_no_stream_of_events_is_named_with_the_field_that_cures_it() {
     }
 }
 
+/// A port of its own on which nothing listens.
+fn silent() -> tokio::net::TcpSocket {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    socket
+}
+
 #[tokio::test]
 async fn a_server_that_listens_late_is_waited_for() {
-    let address = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
+    let socket = silent();
+    let address = socket.local_addr().unwrap();
     let place = place(address, "/sse", Private::default());
     let process = EventServer::new(place, Limits::default(), Budget::default());
     let world = World::of(Arc::new(process), Options::default()).await;
@@ -393,7 +398,7 @@ async fn a_server_that_listens_late_is_waited_for() {
         .route("/sse", get(stream))
         .route("/messages/", post(message))
         .with_state(server);
-    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let listener = socket.listen(16).unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
     let answer = messages(initialize.await.unwrap().unwrap()).await;
     assert_eq!(
@@ -404,10 +409,8 @@ async fn a_server_that_listens_late_is_waited_for() {
 
 #[tokio::test]
 async fn a_server_that_does_not_start_in_its_time_is_unreachable() {
-    let address = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
+    let socket = silent();
+    let address = socket.local_addr().unwrap();
     let limits = Limits::default().with_times(None, Some(Duration::from_secs(3)));
     let process = EventServer::new(
         place(address, "/sse", Private::default()),
