@@ -344,7 +344,7 @@ pub struct ToolList {
 pub struct LogLine {
     /// `stdout` or `stderr`.
     pub stream: LogStream,
-    /// When Docker received it, RFC 3339.
+    /// When Docker or the agent received it, RFC 3339 in UTC with nine digits of a second.
     pub time: Option<String>,
     /// The text, at most 16 KiB.
     pub line: String,

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::format_description::well_known::Iso8601;
 use tokio::sync::{broadcast, watch};
 use toolbox_api::dtma::{LogLine, LogStream as Written};
 use toolbox_domain::ids::ToolInstanceId;
@@ -191,7 +191,8 @@ impl StderrLog {
         let cut = text.floor_char_boundary(LINE_BYTES);
         let line = LogLine {
             stream: Written::Stderr,
-            time: OffsetDateTime::now_utc().format(&Rfc3339).ok(),
+            // RFC 3339 with nine digits of a second, as in Docker's log: such texts compare as times do.
+            time: OffsetDateTime::now_utc().format(&Iso8601::DEFAULT).ok(),
             line: text[..cut].to_owned(),
             truncated: cut < text.len(),
         };
@@ -337,13 +338,16 @@ impl StderrLog {
 
     /// The lines that are kept, oldest first.
     fn kept(&self) -> Vec<LogLine> {
-        let lines = [&self.older, &self.newer].into_iter().filter_map(|path| {
-            // It may not exist yet.
-            let file = File::open(path).ok()?;
-            Some(BufReader::new(file).split(b'\n').map_while(Result::ok))
-        });
-        lines
-            .flatten()
+        let files: Vec<File> = {
+            // Both are opened before the newer one takes the place of the older one, or both after.
+            let _state = self.state();
+            let paths = [&self.older, &self.newer].into_iter();
+            // They may not exist yet.
+            paths.filter_map(|path| File::open(path).ok()).collect()
+        };
+        files
+            .into_iter()
+            .flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok))
             // A line of which only a part was written, as when the machine lost power, is left out.
             .filter_map(|line| serde_json::from_slice(&line).ok())
             .collect()
@@ -446,6 +450,9 @@ mod tests {
         for n in 0..3000 {
             again.take(format!("{n} {}\n", "y".repeat(2000)).as_bytes());
         }
+        let digits = "2026-12-01T00:00:00.123456789Z".len();
+        let times = again.kept().into_iter().filter_map(|line| line.time);
+        assert!(times.map(|time| time.len()).all(|length| length == digits));
         let kept = texts(&again);
         assert!((1000..3000).contains(&kept.len()), "{}", kept.len());
         assert!(kept.last().unwrap().starts_with("2999 "));
