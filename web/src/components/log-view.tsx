@@ -35,11 +35,17 @@ export function LogView({ of, name, controls }: Props) {
     getScrollElement: () => box.current,
     estimateSize: () => 18,
     overscan: 10,
+    paddingStart: 4,
+    paddingEnd: 4,
     getItemKey: keyOf,
   });
+  // A log that is full has as many lines after others came.
+  const last = lines.at(-1)?.number;
   useEffect(() => {
-    if (following && lines.length > 0) rows.scrollToIndex(lines.length - 1, { align: "end" });
-  }, [following, lines.length, rows]);
+    if (!following || lines.length === 0) return;
+    rows.scrollToIndex(lines.length - 1, { align: "end" });
+    scrolledTo.current = box.current?.scrollTop ?? 0;
+  }, [following, lines.length, last, rows]);
 
   const save = () => {
     const url = URL.createObjectURL(
@@ -86,10 +92,10 @@ export function LogView({ of, name, controls }: Props) {
           aria-label={name}
           aria-live="off"
           tabIndex={0}
-          className="h-[min(60vh,40rem)] overflow-auto rounded-md border border-line bg-surface py-1 font-mono text-xs"
+          className="h-[min(60vh,40rem)] overflow-auto rounded-md border border-line bg-surface font-mono text-xs"
           onScroll={(event) => {
             const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
-            // Lines that have come since move the end away: only who scrolls up leaves it.
+            // New lines may move the end away before this event comes. Only scrolling up ends the following.
             if (scrollHeight - scrollTop - clientHeight < 24) setFollowing(true);
             else if (scrollTop < scrolledTo.current) setFollowing(false);
             scrolledTo.current = scrollTop;

@@ -50,6 +50,12 @@ export function useLines(path: string, next: string | Next, parse: (text: string
       keep();
       setState({ lines: kept, state: "live", error: null });
     };
+    const pausedBy = (error: Error) => {
+      clearTimeout(timer);
+      timer = undefined;
+      keep();
+      setState({ lines: kept, state: "paused", error });
+    };
     const add = (line: Omit<Line, "number">) => {
       waiting.push({ ...line, number: number++ });
       timer ??= setTimeout(flush, BURST);
@@ -82,8 +88,7 @@ export function useLines(path: string, next: string | Next, parse: (text: string
           // What the server refuses it refuses again; what broke off may come back.
           if (error.status !== null && error.status < 500) throw error;
           missing = true;
-          keep();
-          setState({ lines: kept, state: "paused", error });
+          pausedBy(error);
         }
         if (stop.signal.aborted) return;
         pause = number > before ? PAUSE : Math.min(2 * pause, LONGEST_PAUSE);
@@ -99,7 +104,7 @@ export function useLines(path: string, next: string | Next, parse: (text: string
       }
     };
     follow().catch((error: unknown) => {
-      if (!stop.signal.aborted) setState({ lines: [...kept, ...waiting], state: "paused", error: toApiError(error) });
+      if (!stop.signal.aborted) pausedBy(toApiError(error));
     });
     return () => {
       stop.abort();
