@@ -5120,7 +5120,7 @@ begin
     returning e.id
   )
   select coalesce(array_agg(m.id), '{}') into marked from marking m;
-  -- A command that is being written comes first, and the event begins with the state that it left.
+  -- Waits for commands that are being written, so that the event starts from the state they leave.
   perform from public.account_tool_instances i where i.account_tool_environment_id = any (marked) order by i.id for no key update;
   insert into public.tool_instance_events (
     tool_instance_id, account_tool_environment_id, actor_kind, action, from_status, to_status, reason_code, reason, generation
@@ -5446,7 +5446,8 @@ grant execute on function public.get_secrets_to_seal, public.put_sealed_secrets 
 
 -- supabase/schemas/functions/run_job.sql
 -- The jobs of the route clock/tick that are the database's. Each takes rows that nobody holds and skips the others, so
--- two ticks at once share the work. Each does a bounded part; the next tick goes on.
+-- two ticks at once share the work; what belongs to a row it has taken is waited for, a second at most. Each does a bounded
+-- part; the next tick goes on.
 
 create function public.run_job(p jsonb) returns jsonb
 language plpgsql security definer

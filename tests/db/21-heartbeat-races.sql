@@ -223,7 +223,7 @@ begin
     insert into crowd select 'g', unnest(string_to_array(pg_temp.answer('g'), ' '));
     -- Whatever came of it: the agent has what is desired.
     perform pg_temp.in_session('a', pg_temp.all_as_desired());
-    perform pg_temp.in_session('a', 'update public.account_tool_environments set dtma_boot = 1, dtma_sequence = 1 where id = ''e2000000-0000-4000-8000-000000000001'' returning ''again''');
+    perform pg_temp.in_session('a', 'update public.account_tool_environments set dtma_boot = 1, dtma_sequence = 1, last_heartbeat_at = now() - interval ''1 hour'' where id = ''e2000000-0000-4000-8000-000000000001'' returning ''again''');
   end loop;
 exception when others then
   insert into crowd values ('error', sqlstate || ' ' || sqlerrm);

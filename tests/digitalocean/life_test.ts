@@ -57,7 +57,7 @@ Deno.test("the owner of a droplet is told what becomes of it", async (t) => {
       await send(`${ready.functions.clock}/tick`, { method: "POST", headers: { apikey: ready.secret_key } });
       const { json } = await ask(`/${id}`);
       return holds(json) ? json : undefined;
-      // The worker of the order looks every 20 s, and knows the row of its look before.
+      // The worker of the order looks every 20 s, and decides by the row that it read the time before.
     }, { ms: 120_000, everyMs: 300 });
   const droplets = async () => (await simulator.raw("GET", "/simulator/droplets")).body as Droplet[];
   /** The only droplet's machine enrols with the token of its user data, and reports. */

@@ -397,8 +397,9 @@ Deno.test("every page in every state", async (t) => {
        update public.account_tool_environments set status = 'awaiting_heartbeat' where name like '<img%';
        update public.account_tool_environments set status = 'active', last_heartbeat_at = now(), heartbeat_interval_seconds = 300,
          dtma_last_known_version = '0.1.0' where name like '<img%';
-       -- Its silence has a long time yet, however long the steps before took.
-       update public.account_tool_environments set status = 'active', heartbeat_interval_seconds = 300 where name = 'local';`,
+       -- Its machine is down, and is not silent for the next quarter of an hour.
+       update public.account_tool_environments set status = 'active', last_heartbeat_at = now(), heartbeat_interval_seconds = 300
+         where name = 'local';`,
       );
       const operator = await web.person();
       const { page } = operator;

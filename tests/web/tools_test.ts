@@ -268,7 +268,7 @@ Deno.test("a server that means harm reaches nothing of the page, and its log doe
     await using client = await connect(`${mcp}/${instanceId}`, owner.token);
     await client.callTool({ name: "flood", arguments: {} });
     const log = page.getByRole("log");
-    await log.getByText("line 100000 of").waitFor({ timeout: 90_000 }).catch(async (cause) => {
+    await log.getByText("line 100000 of").waitFor({ timeout: 180_000 }).catch(async (cause) => {
       throw new Error(await page.getByRole("main").innerText(), { cause });
     });
     // Lines that have come before the page is told of its own scroll do not end the following; who scrolls up does.

@@ -21,7 +21,7 @@ begin
     returning e.id
   )
   select coalesce(array_agg(m.id), '{}') into marked from marking m;
-  -- A command that is being written comes first, and the event begins with the state that it left.
+  -- Waits for commands that are being written, so that the event starts from the state they leave.
   perform from public.account_tool_instances i where i.account_tool_environment_id = any (marked) order by i.id for no key update;
   insert into public.tool_instance_events (
     tool_instance_id, account_tool_environment_id, actor_kind, action, from_status, to_status, reason_code, reason, generation

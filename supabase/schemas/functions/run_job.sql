@@ -1,5 +1,6 @@
 -- The jobs of the route clock/tick that are the database's. Each takes rows that nobody holds and skips the others, so
--- two ticks at once share the work. Each does a bounded part; the next tick goes on.
+-- two ticks at once share the work; what belongs to a row it has taken is waited for, a second at most. Each does a bounded
+-- part; the next tick goes on.
 
 create function public.run_job(p jsonb) returns jsonb
 language plpgsql security definer

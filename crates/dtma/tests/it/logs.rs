@@ -227,8 +227,15 @@ async fn what_a_server_says_while_the_agent_is_away_is_not_missing() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     agent.kill();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    agent.start().await;
     let container = agent.container(&tool).await.id.unwrap();
+    let muttered = |lines: &[String]| {
+        lines
+            .iter()
+            .filter(|line| line.starts_with("mutter "))
+            .count()
+    };
+    let missed = muttered(&docker::errors(&container).await);
+    agent.start().await;
     for pause in [0, 1, 4] {
         tokio::time::sleep(Duration::from_secs(pause)).await;
         let written = docker::errors(&container).await;
@@ -240,15 +247,15 @@ async fn what_a_server_says_while_the_agent_is_away_is_not_missing() {
         assert_eq!(numbers, (0..numbers.len()).collect::<Vec<_>>());
         // However slow the machine is, what was in Docker's log a moment before is told. Of what the agent is attached to, it
         // has got all but the last moment's.
-        let of_docker = written
-            .iter()
-            .filter(|line| line.starts_with("mutter "))
-            .count();
+        let of_docker = muttered(&written);
         assert!(
             of_docker > 20 && numbers.len() + 60 >= of_docker,
             "{} of {of_docker}",
             numbers.len()
         );
+        if pause == 4 {
+            assert!(numbers.len() >= missed, "{} of {missed}", numbers.len());
+        }
     }
 
     let path = format!("/tools/{}/logs?tail=1&follow=true", tool.id);
