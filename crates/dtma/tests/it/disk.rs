@@ -170,6 +170,11 @@ async fn an_agent_that_does_not_see_dockers_folders_asks_docker() {
     let message = view["reason"]["message"].as_str().unwrap();
     // The file may be half written when it is counted.
     let (before, _) = message.split_once(" MiB in its volumes").expect(message);
-    let counted: f64 = before.rsplit([' ', '(']).next().unwrap().parse().expect(message);
+    let counted: f64 = before
+        .rsplit([' ', '('])
+        .next()
+        .unwrap()
+        .parse()
+        .expect(message);
     assert!((64.0..=100.0).contains(&counted), "{message}");
 }
