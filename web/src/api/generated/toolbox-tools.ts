@@ -739,7 +739,7 @@ export interface components {
             line: string;
             /** @description `stdout` or `stderr`. */
             stream: components["schemas"]["LogStream"];
-            /** @description When Docker received it, RFC 3339. */
+            /** @description When Docker or the agent received it, RFC 3339 in UTC with nine digits of a second. */
             time?: string | null;
             /** @description The line was longer and was cut. */
             truncated?: boolean;
