@@ -231,7 +231,7 @@ export async function assertRecorded(
     const status = (arrived === "no" ? certain : unknown)[command];
     expect("the row", row?.status_on_toolbox, status);
     expect("the row's code", row?.instance_error_code, status === "error" ? code : null);
-    // That a machine is silent is told when its time has come, and belongs to no command.
+    // The clock may tell meanwhile that the machine is silent: that event belongs to no command.
     const last = state.events.findLast(({ tool_instance_id: id, action }) =>
       id === operation.tool_instance_id && action !== "unknown_since"
     );
